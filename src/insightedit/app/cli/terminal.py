@@ -1,0 +1,59 @@
+"""Talking to a terminal: progress bars for people, JSON for scripts, quiet when nobody looks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class Bars:
+    """One bar per step."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.tasks = progress, dict[str, TaskID]()
+
+    def begin(self, step: str, total: int) -> None:
+        """A bar of `total` photographs for `step`."""
+        self.tasks[step] = self.progress.add_task(step, total=total)
+
+    def advance(self, step: str, count: int) -> None:
+        """`count` more are through."""
+        self.progress.advance(self.tasks[step], count)
+
+
+@contextmanager
+def bars() -> Iterator[Bars]:
+    """Bars with ETA on stderr; nothing is drawn when stderr is not a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description:>9}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("photos"),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        yield Bars(progress)
+
+
+def say(report: dict[str, Any], as_json: bool, picture: Callable[[], object]) -> None:
+    """The result: JSON on stdout for scripts, else what `picture` draws."""
+    if as_json:
+        print(json.dumps(report, indent=1, ensure_ascii=False))
+    else:
+        Console().print(picture())

@@ -1,0 +1,1 @@
+"""What construction asks: who describes, who segments, who paints. Classical engines need no weights."""

@@ -1,0 +1,1 @@
+"""Describers: what is in a photograph, where, and in which colour."""

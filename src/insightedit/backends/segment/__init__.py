@@ -1,0 +1,1 @@
+"""Masks of objects: from a box and the photograph's own colours, or from a network."""

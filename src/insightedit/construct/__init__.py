@@ -1,0 +1,1 @@
+"""Photographs -> editing dataset: one verb per step, and the recipe that joins them."""

@@ -1,0 +1,40 @@
+"""Step 1, describe: a caption, and the objects that one could edit."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from insightedit.backends.describe.annotations import describe
+from insightedit.construct.photo_step import PhotoStep
+from insightedit.construct.work import Description, Work
+from insightedit.core.config import Knobs
+from insightedit.core.errors import Unfit
+
+
+class DescribeKnobs(Knobs):
+    """Who describes."""
+
+    backend: Literal["annotations"] = "annotations"
+    min_side_px: int = 12  # of an object's box
+    max_objects: int = 30
+
+
+class Describe(PhotoStep[Description]):
+    """Photo -> caption and named objects."""
+
+    name, version, value = "describe", "1", Description
+    batch_size = 16
+    knobs: DescribeKnobs
+
+    def one(self, work: Work) -> Description:
+        photo = work.photo
+        if not photo.notes:
+            raise Unfit("no_annotation", "no object noted", "boxes, polygons or RLE in the annotations")
+        caption, objects, rejects = describe(photo, self.knobs.min_side_px)
+        if not objects:
+            raise Unfit(
+                "no_usable_object", f"{len(photo.notes)} noted, none usable: {rejects[0].reason}", "one or more"
+            )
+        return Description(
+            photo_id=photo.photo_id, caption=caption, objects=objects[: self.knobs.max_objects], rejects=rejects
+        )

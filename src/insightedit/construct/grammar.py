@@ -1,0 +1,273 @@
+"""English for short names: articles, plurals, pronouns, adjectives in their order, sentences.
+
+A name is what records hold: a noun phrase without article, "wine bottle", "second fir", "cup of coffee", "sunglasses".
+Its core is what stands before the first preposition, and the last word of the core is its head.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+Number = Literal["one", "many", "mass"]
+LEXICON = Path(__file__).with_name("lexicon.yaml")
+
+PREPOSITIONS = frozenset(["in", "with", "of", "on", "at", "from", "for", "near", "wearing", "holding", "by", "under", "without", "behind", "beside", "and"])
+DEICTIC = frozenset(  # where or which, not what: a left tower that is added is just a tower
+    ["left", "right", "upper", "lower", "top", "bottom", "middle", "mid", "central", "front", "back", "rear", "first", "second", "third", "fourth", "last", "other", "nearest", "farthest", "leftmost", "rightmost", "another"]
+)
+PAIRED = frozenset(["eye", "ear", "hand", "foot", "arm", "leg", "shoe", "boot", "wing", "glove", "sock"])  # a left eye stays a left eye
+PAIRS = frozenset(
+    ["sunglasses", "glasses", "eyeglasses", "scissors", "pants", "jeans", "trousers", "shorts", "binoculars", "headphones", "earphones", "goggles", "tongs", "pliers", "tweezers", "leggings", "skis"]
+)
+MASS = frozenset(
+    ["water", "sand", "grass", "snow", "smoke", "fire", "fog", "bread", "rice", "milk", "coffee", "tea", "juice", "wine", "beer", "cheese", "butter", "meat", "food", "hair", "clothing", "furniture", "luggage", "jewelry", "wood", "ice", "mud", "dirt", "soil", "gravel", "ivy", "moss", "foliage", "seaweed", "pasta", "soup", "sauce", "broccoli", "equipment", "machinery", "graffiti", "text", "writing", "mail", "lettuce", "popcorn"]
+)
+PLURALS = {  # irregular: one -> many
+    "man": "men", "woman": "women", "child": "children", "person": "people", "mouse": "mice", "goose": "geese",
+    "foot": "feet", "tooth": "teeth", "leaf": "leaves", "knife": "knives", "shelf": "shelves", "wolf": "wolves",
+    "calf": "calves", "loaf": "loaves", "half": "halves", "scarf": "scarves", "thief": "thieves", "cactus": "cacti",
+    "sheep": "sheep", "fish": "fish", "deer": "deer", "aircraft": "aircraft", "ox": "oxen", "piano": "pianos",
+    "photo": "photos", "tomato": "tomatoes", "potato": "potatoes", "mango": "mangoes", "hero": "heroes", "bus": "buses",
+    "gas": "gases", "quiz": "quizzes", "life": "lives", "wife": "wives",
+}  # fmt: skip
+SAME = frozenset(one for one, many in PLURALS.items() if one == many)
+SINGULARS = {many: one for one, many in PLURALS.items() if one != many}
+ONE_IN_S = frozenset(  # end in s and are one thing
+    ["bus", "gas", "lens", "canvas", "cactus", "iris", "octopus", "walrus", "platypus", "tennis", "asparagus", "hippopotamus", "rhinoceros", "thermos", "cosmos", "atlas", "christmas", "compass", "virus", "campus", "citrus", "crocus", "hibiscus", "eucalyptus", "chassis", "trellis", "news", "bias", "series", "species"]
+)
+FEMALE = frozenset(["woman", "girl", "lady", "bride", "mother", "queen", "princess", "actress", "waitress", "grandmother", "sister"])
+MALE = frozenset(["man", "boy", "gentleman", "guy", "father", "king", "prince", "groom", "fireman", "policeman", "fisherman", "grandfather", "brother"])
+CLOTHES = frozenset(["coat", "shirt", "jacket", "dress", "hat", "suit", "sweater", "skirt", "cap", "uniform", "t-shirt", "scarf", "helmet", "vest"])
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Adjectives that tell two looks of a thing apart, from lexicon.yaml."""
+
+    colours: frozenset[str]
+    materials: frozenset[str]
+    patterns: frozenset[str]
+    stuffs: frozenset[str]
+    before_colour: frozenset[str]
+
+    @property
+    def all(self) -> frozenset[str]:
+        return self.colours | self.materials | self.patterns | self.stuffs
+
+
+@lru_cache(maxsize=1)
+def _looks() -> Looks:
+    raw = yaml.safe_load(LEXICON.read_text(encoding="utf-8"))["looks"]
+    return Looks(**{name: frozenset(words) for name, words in raw.items()})
+
+
+LOOKS = _looks()
+
+
+# --- nouns -----------------------------------------------------------------------------------------------------------
+
+
+def words_of(text: str) -> list[str]:
+    """Lower-case words, hyphens kept inside a word."""
+    return re.findall(r"[a-z0-9]+(?:[-'][a-z0-9]+)*", text.lower())
+
+
+def core(name: str) -> list[str]:
+    """The words before the first preposition: what the thing is."""
+    words = words_of(name)
+    end = next((at for at, word in enumerate(words) if at and word in PREPOSITIONS), len(words))
+    return words[:end]
+
+
+def head(name: str) -> str:
+    """The noun of a name: "cup" of "coffee cup with saucer"."""
+    return (core(name) or [""])[-1]
+
+
+def number(name: str) -> Number:
+    """Whether a name speaks of one thing, of many, or of stuff that is not counted."""
+    noun = head(name)
+    if noun in MASS:
+        return "mass"
+    return "many" if is_plural(noun) else "one"
+
+
+def is_plural(noun: str) -> bool:
+    """Whether a single word is a plural form."""
+    if noun in SINGULARS or noun in PAIRS or noun in ("cattle", "police") or _men(noun):
+        return True
+    if noun in SAME or noun in ONE_IN_S:
+        return False
+    return len(noun) > 3 and noun.endswith("s") and not noun.endswith(("ss", "us", "is"))
+
+
+def _men(noun: str) -> bool:
+    return noun.endswith(("men", "women")) and noun not in ("specimen", "abdomen", "omen", "regimen")
+
+
+def plural(name: str) -> str:
+    """The plural of a name: its head is what changes."""
+    words, noun = name.split(), head(name)
+    at = next((at for at, word in reversed(list(enumerate(words))) if word.lower() == noun), len(words) - 1)
+    at = min(at, len(core(name)) - 1)
+    words[at] = _many(words[at])
+    return " ".join(words)
+
+
+def _many(noun: str) -> str:
+    low = noun.lower()
+    if is_plural(low) or low in MASS:
+        return noun
+    for one, many in PLURALS.items():
+        if low == one or (one in ("man", "woman") and low.endswith(one) and low != "human"):
+            return noun[: len(noun) - len(one)] + many
+    if low.endswith(("s", "x", "z", "ch", "sh")):
+        return noun + "es"
+    if low.endswith("y") and low[-2:-1] not in tuple("aeiou"):
+        return noun[:-1] + "ies"
+    return noun + "s"
+
+
+def singular(noun: str) -> str:
+    """The singular of one word; a word that is not plural, or has no singular, stays."""
+    if not is_plural(noun) or noun in PAIRS:
+        return noun
+    if noun in SINGULARS:
+        return SINGULARS[noun]
+    if _men(noun):
+        return noun[:-2] + "an"
+    if noun.endswith("ies") and len(noun) > 4 and noun not in ("cookies", "pies", "ties"):
+        return noun[:-3] + "y"
+    return noun[:-2] if noun.endswith(("ches", "shes", "xes", "sses", "zes")) else noun.removesuffix("s")
+
+
+# --- articles and pronouns -------------------------------------------------------------------------------------------
+
+
+def article(phrase: str) -> str:
+    """"a" or "an", by sound."""
+    first = phrase.split()[0] if phrase.split() else ""
+    low = first.lower()
+    letters = re.match(r"[A-Z0-9]{2,}|[A-Za-z](?=-)", first)
+    if letters and not first.isdigit():  # spelled out: an LED, an X-ray, a U-turn
+        return "an" if first[0] in "AEFHILMNORSXaefhilmnorsx8" else "a"
+    if re.match(r"8|11\b|18\b", low):
+        return "an"
+    if re.match(r"hour|honest|honou?r|heir|herb", low):
+        return "an"
+    if re.match(r"one\b|once\b|one-|eu|ewe|uni(?![dnm])|us[aeiu]|ut[ei]|uku|uk\b|ub|ur[aeio]|ufo", low):
+        return "a"
+    return "an" if low[:1] in tuple("aeiou") else "a"
+
+
+def a(name: str) -> str:
+    """With the indefinite article, or what stands for it: some water, a pair of sunglasses, some curtains."""
+    name = dressed(name)
+    match number(name):
+        case "one":
+            return f"{article(name)} {name}"
+        case "many" if head(name) in PAIRS:
+            return f"a pair of {name}"
+        case _:
+            return f"some {name}"
+
+
+def the(name: str) -> str:
+    """With the definite article."""
+    return f"the {dressed(name)}"
+
+
+def dressed(name: str) -> str:
+    """Names leave articles out; inside a phrase English wants them: man in beige coat -> man in a beige coat."""
+    words = name.split()
+    for at, word in enumerate(words[1:], 1):
+        if word in ("in", "wearing") and words[-1].lower() in CLOTHES and at < len(words) - 1:
+            rest = " ".join(words[at + 1 :])
+            if words[at + 1] not in ("a", "an", "the", "his", "her"):
+                return " ".join([*words[: at + 1], article(rest), rest])
+    return name
+
+
+def pronoun(name: str, person: bool = False) -> str:
+    """it or them; him or her for people whose noun tells."""
+    noun = head(name)
+    if number(name) == "many":
+        return "them"
+    if noun in FEMALE:
+        return "her"
+    if noun in MALE:
+        return "him"
+    return "them" if person else "it"
+
+
+def its(name: str, person: bool = False) -> str:
+    """The possessive that goes with `pronoun`."""
+    return {"it": "its", "him": "his", "her": "her", "them": "their"}[pronoun(name, person)]
+
+
+# --- adjectives ------------------------------------------------------------------------------------------------------
+
+
+def with_look(name: str, look: str | None) -> str:
+    """The name with a colour or material in its place: "small car", blue -> "small blue car"; never twice."""
+    words = name.split()
+    if not look or look.lower() in (word.lower() for word in words[: len(core(name))]):
+        return name
+    limit = len(core(name)) - 1
+    at = 0
+    while at < limit and words[at].lower() in LOOKS.before_colour and head(name) not in PAIRED:
+        at += 1
+    return " ".join([*words[:at], look, *words[at:]])
+
+
+def without_look(name: str) -> str:
+    """The name without words of colour, material or pattern; a head stays ("orange" the fruit)."""
+    words, limit = name.split(), len(core(name)) - 1
+    kept = [word for at, word in enumerate(words) if at >= limit or word.lower() not in LOOKS.all]
+    return " ".join(kept)
+
+
+def looks_in(name: str) -> set[str]:
+    """The words of colour, material or pattern that a name holds before its head."""
+    return set(core(name)[:-1]) & LOOKS.all
+
+
+def without_deixis(name: str) -> str:
+    """The name of a thing that is not there yet: neither left nor second. Paired parts of a body keep their side."""
+    words = name.split()
+    if singular(head(name)) in PAIRED:
+        return name
+    while len(words) > 1 and words[0].lower() in DEICTIC:
+        words = words[1:]
+    return " ".join(words)
+
+
+# --- sentences -------------------------------------------------------------------------------------------------------
+
+
+def listing(items: Sequence[str], joint: str = "and") -> str:
+    """a; a and b; a, b and c."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {joint} {items[-1]}"
+
+
+NUMERALS = ("zero", "one", "two", "three", "four", "five", "six")
+ORDINALS = ("zeroth", "first", "second", "third", "fourth", "fifth", "sixth")
+
+
+def sentence(text: str) -> str:
+    """Capital first letter, single spaces, an end mark."""
+    text = re.sub(r"\s+([.,?!])", r"\1", " ".join(text.split()))
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "?")) else text + "."
+
+
+def lower_first(text: str) -> str:
+    """A sentence put behind a comma."""
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,184 @@
+"""Which edits of a photograph are worth painting: rules on masks and words, before any pixel is touched.
+
+Pre-filters are the cheapest lever on yield (data.md 7): what cannot come out well is not painted, and is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import cv2
+import numpy as np
+
+from insightedit.construct.work import Work
+from insightedit.core.config import Knobs
+from insightedit.core.errors import Unfit
+from insightedit.core.mask import Mask, grow
+from insightedit.core.record import Object, Photo
+
+
+class RemovalKnobs(Knobs):
+    """When to remove."""
+
+    enabled: bool = True
+    min_mask_score: float = 0.30
+    max_share: float = 0.15  # of the frame
+    max_border_share: float = 0.30  # of the outline that the frame cuts
+    grow_share: float = 0.04  # of the object's size (root of its area)
+    grow_least_px: int = 4
+    grow_most_px: int = 24
+    shadow: bool = True  # a soft shadow beside the object goes with it
+
+
+class LookKnobs(Knobs):
+    """When to change an object's look, and how often."""
+
+    recolours: int = 2  # per object
+    materials: int = 1
+    min_rim: float = 0.40  # how well the mask's border separates two colour distributions (offline.md 5)
+    min_mask_score: float = 0.35
+    min_share: float = 0.003
+    max_share: float = 0.45
+
+
+class TransplantKnobs(Knobs):
+    """When to put an object of another photo in the place of one."""
+
+    per_object: int = 0
+    min_mask_score: float = 0.5  # of the donor
+    min_fit: float = 0.6
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One edit to try. `turn` counts the wishes of one kind for one object: they choose different looks."""
+
+    thing: Object
+    method: str  # removal | recolour | material | transplant
+    turn: int = 0
+    donor: tuple[Photo, Object] | None = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One edit not to try, and the rule that says so."""
+
+    thing: Object
+    method: str
+    why: Unfit
+
+
+def fit_to_remove(thing: Object, others: list[Object], knobs: RemovalKnobs) -> None:
+    """Nothing, or the rule that forbids it.
+
+    Raises:
+        Unfit: not_removable, weak_mask, too_large_to_remove, cut_by_frame, holds_another_object.
+    """
+    if not thing.removable:
+        raise Unfit("not_removable", f"{thing.name}: {thing.unfit_because}", "a thing that can be gone")
+    if (thing.mask_score or 0) < knobs.min_mask_score:
+        raise Unfit("weak_mask", f"{thing.name}: score {thing.mask_score}", f"at least {knobs.min_mask_score:g}")
+    mask = mask_of(thing)
+    if mask.share > knobs.max_share:
+        raise Unfit(
+            "too_large_to_remove", f"{thing.name}: {mask.share:.2f}", f"at most {knobs.max_share:g} of the frame"
+        )
+    if mask.border_share > knobs.max_border_share:
+        raise Unfit("cut_by_frame", f"{thing.name}: {mask.border_share:.2f}", f"at most {knobs.max_border_share:g}")
+    for other in others:
+        if other.object_id != thing.object_id and holds(mask, mask_of(other)):
+            raise Unfit("holds_another_object", f"{thing.name} holds {other.name}", "nothing in or on it")
+
+
+def fit_to_repaint(thing: Object, knobs: LookKnobs) -> None:
+    """Nothing, or the rule that forbids a new colour or material.
+
+    Raises:
+        Unfit: keeps_its_look, weak_mask, weak_rim, too_small_to_repaint, too_large_to_repaint.
+    """
+    if not thing.replaceable:
+        raise Unfit("keeps_its_look", f"{thing.name}: {thing.unfit_because}", "a thing of any colour")
+    if (thing.mask_score or 0) < knobs.min_mask_score:
+        raise Unfit("weak_mask", f"{thing.name}: score {thing.mask_score}", f"at least {knobs.min_mask_score:g}")
+    if (thing.rim or 0) < knobs.min_rim:
+        raise Unfit("weak_rim", f"{thing.name}: {thing.rim}", f"at least {knobs.min_rim:g}")
+    share = mask_of(thing).share
+    if share < knobs.min_share:
+        raise Unfit("too_small_to_repaint", f"{thing.name}: {share:.4f}", f"at least {knobs.min_share:g} of the frame")
+    if share > knobs.max_share:
+        raise Unfit("too_large_to_repaint", f"{thing.name}: {share:.2f}", f"at most {knobs.max_share:g} of the frame")
+
+
+def mask_of(thing: Object) -> Mask:
+    """The object's mask; objects that passed `segment` have one."""
+    if thing.mask is None:
+        raise LookupError(f"object {thing.object_id} has no mask")
+    return Mask.from_rle(thing.mask.model_dump())
+
+
+def holds(mask: Mask, other: Mask) -> bool:
+    """Is `other` in or on `mask`: a fig in a bowl, a bottle on a table? Then it would float, or go as well."""
+    near = grow(mask, max(4, round(0.04 * other.area**0.5)))
+    taken = _common(near, other)
+    if _common(mask, other) > 0.3 * other.area:
+        return True
+    tall = other.crop.shape[0]
+    low = max(1, tall // 10)  # rows of its foot
+    foot = Mask(other.crop[-low:], other.left, other.top + tall - low, other.width, other.height)
+    stands_on = _common(near, foot) > 0.35 * max(1, foot.area)
+    higher = other.top + 0.5 * tall < mask.top + 0.5 * mask.crop.shape[0]
+    return taken > 0 and stands_on and higher
+
+
+def _common(one: Mask, other: Mask) -> int:
+    """Pixels in both."""
+    a, b = one.box, other.box
+    x0, y0, x1, y1 = max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
+    if x0 >= x1 or y0 >= y1:
+        return 0
+    first = one.crop[y0 - a[1] : y1 - a[1], x0 - a[0] : x1 - a[0]]
+    second = other.crop[y0 - b[1] : y1 - b[1], x0 - b[0] : x1 - b[0]]
+    return int(np.count_nonzero(first & second))
+
+
+def without_others(mask: Mask, thing: Object, others: list[Object]) -> Mask:
+    """The mask minus smaller objects that lie on it: recolouring a bowl leaves the fig in it alone."""
+    full = mask.full()
+    for other in others:
+        if other.object_id != thing.object_id and other.area < thing.area:
+            covered = mask_of(other).full().astype(np.uint8)
+            full &= ~cv2.dilate(covered, np.ones((3, 3), np.uint8)).astype(bool)
+    return Mask.of(full)
+
+
+def wishes(work: Work, removal: RemovalKnobs, look: LookKnobs, transplant: TransplantKnobs) -> Iterator[Wish | Refusal]:
+    """All edits worth trying, the kinds and objects taking turns so that a budget cuts them evenly."""
+    rows = [list(_of_object(work, thing, removal, look, transplant)) for thing in work.objects]
+    for turn in zip_longest(*rows):
+        yield from (wish for wish in turn if wish is not None)
+
+
+def _of_object(
+    work: Work, thing: Object, removal: RemovalKnobs, look: LookKnobs, transplant: TransplantKnobs
+) -> Iterator[Wish | Refusal]:
+    removable = repaintable = True
+    if removal.enabled:
+        try:
+            fit_to_remove(thing, work.objects, removal)
+            yield Wish(thing, "removal")
+        except Unfit as error:
+            removable = False
+            yield Refusal(thing, "removal", error)
+    try:
+        fit_to_repaint(thing, look)
+    except Unfit as error:
+        repaintable = False
+        yield Refusal(thing, "recolour", error)
+    if repaintable:
+        yield from (Wish(thing, "recolour", turn) for turn in range(look.recolours))
+        yield from (Wish(thing, "material", turn) for turn in range(look.materials))
+    if removable and thing.replaceable:
+        donors = work.donors[: transplant.per_object] if transplant.per_object else ()
+        yield from (Wish(thing, "transplant", turn, donor) for turn, donor in enumerate(donors))

@@ -1,0 +1,210 @@
+"""Step 3, paint: edits of a photograph, each differing from it inside one mask only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from insightedit.backends.paint.material import remake, suitable_materials
+from insightedit.backends.paint.patchmatch import fill, with_shadow
+from insightedit.backends.paint.recolour import Painted, recolour, suitable_colours
+from insightedit.backends.paint.transplant import cut_out, fits, place
+from insightedit.construct.compose import composed
+from insightedit.construct.menu import (
+    LookKnobs,
+    Refusal,
+    RemovalKnobs,
+    TransplantKnobs,
+    Wish,
+    mask_of,
+    wishes,
+    without_others,
+)
+from insightedit.construct.photo_step import PhotoStep
+from insightedit.construct.source.scan import open_photo
+from insightedit.construct.work import Painting, Work
+from insightedit.core.config import Knobs
+from insightedit.core.errors import Unfit
+from insightedit.core.image import encode_jpeg
+from insightedit.core.mask import Mask, grow, growth_px
+from insightedit.core.record import Edit, Object, Picture, Reject, Rle
+from insightedit.core.seed import derive
+
+ENGINE = "insightedit-classical"
+
+
+class PaintKnobs(Knobs):
+    """Which edits, how many, how they are stored."""
+
+    max_edits: int = 8  # painted per photo; composed ones come on top
+    compose: bool = True
+    jpeg_quality: int = 95
+    removal: RemovalKnobs = RemovalKnobs()
+    look: LookKnobs = LookKnobs()
+    transplant: TransplantKnobs = TransplantKnobs()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a wish became: the picture, and the words for what is there now."""
+
+    painted: Painted
+    look: str | None = None
+    after: Object | None = None  # another thing
+
+
+class Paint(PhotoStep[Painting]):
+    """Objects with masks -> edits with pictures."""
+
+    name, version, value = "paint", "1", Painting
+    knobs: PaintKnobs
+
+    def arrange(self, items: Sequence[Work]) -> Sequence[Work]:
+        """Each photo gets objects of the shard's other photos as donors; metadata only."""
+        items = super().arrange(items)
+        if not self.knobs.transplant.per_object:
+            return items
+        bank = [(work.photo, thing) for work in items for thing in work.objects if self._may_donate(thing)]
+        return [replace(work, donors=tuple(self._donors(work, bank))) for work in items]
+
+    def _may_donate(self, thing: Object) -> bool:
+        whole = mask_of(thing).border_share == 0
+        return thing.replaceable and whole and (thing.mask_score or 0) >= self.knobs.transplant.min_mask_score
+
+    def _donors(self, work: Work, bank: list[tuple]) -> list[tuple]:
+        others = [donor for donor in bank if donor[0].cluster != work.photo.cluster]
+        others.sort(key=lambda donor: derive(self.seed, work.photo.photo_id, donor[1].object_id))
+        return others
+
+    def one(self, work: Work) -> Painting:
+        image = self.open(work)
+        source = _picture(image, self.knobs.jpeg_quality)
+        edits: list[Edit] = []
+        rejects: list[Reject] = []
+        pictures = [source]
+        for wish in wishes(work, self.knobs.removal, self.knobs.look, self.knobs.transplant):
+            if isinstance(wish, Refusal):
+                rejects.append(self._refused(work, wish.thing, wish.why))
+                continue
+            if len(edits) >= self.knobs.max_edits:
+                break
+            try:
+                result = self._painted(image, work, wish)
+                picture = _picture(result.painted.image, self.knobs.jpeg_quality)
+                edits.append(self._edit(work, wish, result, source, picture))
+                pictures.append(picture)
+            except Unfit as error:
+                rejects.append(self._refused(work, wish.thing, error))
+        if self.knobs.compose:
+            edits += composed(edits)
+        return Painting(photo_id=work.photo.photo_id, edits=edits, rejects=rejects, pictures=pictures)
+
+    def _refused(self, work: Work, thing: Object, error: Unfit) -> Reject:
+        return self.reject(work, error.reason, error.seen, error.wanted).but(object_id=thing.object_id)
+
+    def _painted(self, image: np.ndarray, work: Work, wish: Wish) -> Result:
+        """The picture of a wish.
+
+        Raises:
+            Unfit: no_suitable_colour, no_suitable_material, does_not_fit.
+        """
+        if wish.method == "removal":
+            return Result(self._removed(image, work, wish.thing))
+        if wish.method == "transplant":
+            return self._transplanted(image, work, wish)
+        mask = without_others(mask_of(wish.thing), wish.thing, work.objects).full()
+        paint, suitable = {"recolour": (recolour, suitable_colours), "material": (remake, suitable_materials)}[
+            wish.method
+        ]
+        look = self._chosen(suitable(image, mask), work, wish)
+        return Result(paint(image, mask, look), look=look)
+
+    def _chosen(self, looks: list[str], work: Work, wish: Wish) -> str:
+        """One of the looks that suit, another one each turn.
+
+        Raises:
+            Unfit: no_suitable_colour, no_suitable_material.
+        """
+        named = set(wish.thing.name.split()) | {wish.thing.colour}
+        free = [look for look in looks if look not in named]
+        if wish.turn >= len(free):
+            kind = "colour" if wish.method == "recolour" else "material"
+            raise Unfit(f"no_suitable_{kind}", f"{wish.thing.name}: {len(free)} suit", f"more than {wish.turn}")
+        free.sort(key=lambda look: derive(self.seed, wish.thing.object_id, wish.method, look))
+        return free[wish.turn]
+
+    def _removed(self, image: np.ndarray, work: Work, thing: Object) -> Painted:
+        knobs, mask = self.knobs.removal, mask_of(thing)
+        hole = with_shadow(image, mask.full()) if knobs.shadow else mask.full()
+        growth = growth_px(mask, knobs.grow_share, knobs.grow_least_px, knobs.grow_most_px)
+        hole = grow(Mask.of(hole), growth).full()
+        others = np.zeros_like(hole)
+        for other in work.objects:
+            if other.object_id != thing.object_id and other.mask is not None:
+                others |= mask_of(other).full()
+        hole &= ~(others & ~mask.full())  # neighbours stay whole
+        seed = derive(self.seed, thing.object_id, "removal")
+        return Painted(fill(image, hole, avoid=others & ~hole, seed=seed), hole)
+
+    def _transplanted(self, image: np.ndarray, work: Work, wish: Wish) -> Result:
+        """Remove, then put the donor there.
+
+        Raises:
+            Unfit: does_not_fit.
+        """
+        if wish.donor is None:
+            raise Unfit("does_not_fit", "no donor", "an object of another photo")
+        photo, donor = wish.donor
+        there = open_photo(self.root, photo, self.source)
+        cutout = cut_out(there, mask_of(donor).full())
+        fit = fits(cutout, tuple(wish.thing.box), image)
+        if fit < self.knobs.transplant.min_fit:
+            raise Unfit(
+                "does_not_fit", f"{donor.name} for {wish.thing.name}: {fit:.2f}", f"{self.knobs.transplant.min_fit:g}"
+            )
+        cleared = self._removed(image, work, wish.thing)
+        placed = place(cleared.image, cutout, tuple(wish.thing.box))
+        return Result(Painted(placed.image, placed.support | cleared.support), after=donor)
+
+    def _edit(self, work: Work, wish: Wish, result: Result, source: Picture, picture: Picture) -> Edit:
+        thing, support = wish.thing, Mask.of(result.painted.support)
+        if not support.area or picture.sha256 == source.sha256:
+            raise Unfit("nothing_changed", thing.name, "a visible edit")
+        removal, after = wish.method == "removal", result.after or thing
+        return Edit(
+            edit_id=edit_id(work.photo.photo_id, thing.object_id, wish.method, result.look, after.object_id),
+            photo_id=work.photo.photo_id,
+            object_id=thing.object_id,
+            task="remove_add" if removal else "replace",
+            method=wish.method,
+            natural="source",
+            category=thing.category,
+            category_after="" if removal else after.category,
+            object_before=thing.name,
+            object_after=None if removal else after.name,
+            detail_before=thing.detail,
+            detail_after=after.detail if result.after else "",
+            look_before=thing.colour,
+            look_after=after.colour if result.after else result.look,
+            source_sha256=source.sha256,
+            edited_sha256=picture.sha256,
+            mask=Rle(**support.rle()),
+            box=list(support.box),
+            mask_share=support.share,
+            border_share=support.border_share,
+            seed=derive(self.seed, thing.object_id, wish.method),
+            engine=f"{ENGINE}/{wish.method}",
+        )
+
+
+def edit_id(*parts: object) -> str:
+    """First 16 hex digits of the SHA-256 of what makes the edit what it is."""
+    return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()[:16]
+
+
+def _picture(image: np.ndarray, quality: int) -> Picture:
+    data = encode_jpeg(image, quality)
+    return Picture(sha256=hashlib.sha256(data).hexdigest(), jpeg=data)

@@ -1,0 +1,1 @@
+"""Where photographs come from: folders, COCO annotations, tar and parquet shards."""

@@ -1,0 +1,158 @@
+"""COCO annotations: captions, boxes, polygons, RLE; and the licence of every image.
+
+Read beside what COCO defines: on images `author`, `source`, `caption`, `license_text`; on categories `supercategory`; on
+annotations `short_caption` and `detailed_caption`. A caption annotation (`caption` without `bbox`) captions its image.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from insightedit.construct.source.found import Facts
+from insightedit.core.errors import InputError
+from insightedit.core.files import read_json
+from insightedit.core.record import Note, Reject, Rle
+
+
+class Annotations:
+    """A COCO file, by image.
+
+    Raises:
+        InputError: not JSON, or not COCO's object with `images` and `annotations`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        data = read_json(path)
+        if not isinstance(data, dict) or not all(_is_list_of_dicts(data.get(key)) for key in ("images", "annotations")):
+            why = "it needs a JSON object with the lists 'images' and 'annotations'"
+            raise InputError(f"{path} is not a COCO annotation file", why, "See docs/photos.md for the format")
+        self.path, self.rejects = path, list[Reject]()
+        self.licences = {entry.get("id"): entry for entry in data.get("licenses") or [] if isinstance(entry, dict)}
+        self.categories = {entry.get("id"): entry for entry in data.get("categories") or [] if isinstance(entry, dict)}
+        self.facts = self._by_file(data)
+        self.used: set[str] = set()
+
+    def _by_file(self, data: dict[str, Any]) -> dict[str, Facts]:
+        notes: dict[Any, list[Note]] = {}
+        captions: dict[Any, str] = {}
+        known = {image.get("id") for image in data["images"]}
+        for entry in data["annotations"]:
+            image_id = entry.get("image_id")
+            if image_id not in known:
+                self._reject(
+                    "annotation_of_unknown_image", f"annotation {entry.get('id')}", f"image_id {image_id} in 'images'"
+                )
+            elif "bbox" not in entry and "segmentation" not in entry and "caption" in entry:
+                captions.setdefault(image_id, _text(entry["caption"]))
+            elif (note := self._note(entry)) is not None:
+                notes.setdefault(image_id, []).append(note)
+        return self._images(data["images"], notes, captions)
+
+    def _images(
+        self, images: list[dict[str, Any]], notes: dict[Any, list[Note]], captions: dict[Any, str]
+    ) -> dict[str, Facts]:
+        found: dict[str, Facts] = {}
+        for image in images:
+            name = image.get("file_name")
+            if not isinstance(name, str) or not name:
+                self._reject("image_without_file_name", f"image {image.get('id')}", "a 'file_name'")
+                continue
+            name = str(PurePosixPath(name.replace("\\", "/")))
+            if name in found:
+                self._reject("image_listed_twice", name, "one entry per file")
+                continue
+            caption = _text(image.get("caption")) or captions.get(image.get("id"), "")
+            found[name] = self._image_facts(image, caption, notes.get(image.get("id"), []))
+        return found
+
+    def _image_facts(self, image: dict[str, Any], caption: str, notes: list[Note]) -> Facts:
+        licence = self.licences.get(image.get("license"), {})
+        return Facts(
+            author=_text(image.get("author")),
+            licence=_text(licence.get("name")) or _text(image.get("license_text")),
+            licence_url=_text(licence.get("url")),
+            source_url=_text(image.get("source_url")) or _text(image.get("flickr_url")) or _text(image.get("coco_url")),
+            source_dataset=_text(image.get("source")) or self.path.stem,
+            caption=caption,
+            note_width=_whole(image.get("width")),
+            note_height=_whole(image.get("height")),
+            notes=notes,
+        )
+
+    def _note(self, entry: dict[str, Any]) -> Note | None:
+        category = self.categories.get(entry.get("category_id"), {})
+        note_id = str(entry.get("id", ""))
+        try:
+            polygons, rle = _outline(entry.get("segmentation"))
+            return Note(
+                note_id=note_id,
+                category=_text(category.get("name")),
+                supercategory=_text(category.get("supercategory")),
+                name=_text(entry.get("short_caption")) or _text(entry.get("name")),
+                detail=_text(entry.get("detailed_caption")),
+                box=_box(entry.get("bbox")),
+                polygons=polygons,
+                rle=rle,
+                is_crowd=bool(entry.get("iscrowd")),
+            )
+        except (TypeError, ValueError, KeyError) as error:
+            self._reject("malformed_annotation", f"annotation {note_id}: {error}"[:200], "COCO's bbox and segmentation")
+            return None
+
+    def _reject(self, reason: str, seen: str, wanted: str) -> None:
+        self.rejects.append(Reject(step="source", reason=reason, uri=self.path.name, seen=seen, wanted=wanted))
+
+    def of(self, uri: str) -> Facts | None:
+        """What the file says of the photograph at `uri`: by its path below the root, else by its bare name."""
+        for name in (uri, PurePosixPath(uri).name):
+            if name in self.facts:
+                self.used.add(name)
+                return self.facts[name]
+        return None
+
+    def missing(self) -> list[Reject]:
+        """Annotated images that no photograph was found for."""
+        return [
+            Reject(step="source", reason="annotated_file_missing", uri=name, seen="no such photograph", wanted=name)
+            for name, facts in self.facts.items()
+            if name not in self.used and facts.notes
+        ]
+
+
+def _is_list_of_dicts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
+
+
+def _text(value: Any) -> str:
+    return " ".join(value.split())[:500] if isinstance(value, str) else ""
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 24 else 0
+
+
+def _box(value: Any) -> list[float]:
+    """COCO's [x, y, width, height] -> xyxy; [] where none is given."""
+    if not value:
+        return []
+    x, y, width, height = (float(part) for part in value)
+    return [x, y, x + width, y + height]
+
+
+def _outline(value: Any) -> tuple[list[list[float]], Rle | None]:
+    if not value:
+        return [], None
+    if isinstance(value, dict):
+        counts, size = value["counts"], [int(side) for side in value["size"]]
+        return [], Rle(size=size, counts=counts if isinstance(counts, str) else _compressed(counts, size))
+    polygons = [[float(part) for part in polygon] for polygon in value]
+    if any(len(polygon) < 6 or len(polygon) % 2 for polygon in polygons):
+        raise ValueError("a polygon needs at least three points, as x1, y1, x2, y2, ...")
+    return polygons, None
+
+
+def _compressed(counts: list[int], size: list[int]) -> str:
+    from insightedit.core.mask import Mask
+
+    return str(Mask.from_rle({"size": size, "counts": [int(count) for count in counts]}).rle()["counts"])

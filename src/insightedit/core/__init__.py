@@ -1,0 +1,1 @@
+"""The nouns: records, images, masks, configuration, errors. Imports nothing else of the package."""

@@ -1,0 +1,1 @@
+"""Steps over shards: what a step is, what is done, and who runs it."""
