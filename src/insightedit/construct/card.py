@@ -161,7 +161,8 @@ def _what(facts: Facts) -> str:
 def _load(facts: Facts) -> str:
     place = _code(facts.name)
     splits = ", ".join(f"`{split}` {facts.tally.splits[split]:,}" for split in facts.split_bytes)
-    note = "" if facts.tally.rows else " No edit was kept; `datasets` loads a dataset without rows with `streaming=True`."
+    empty = " No edit was kept; `datasets` loads a dataset without rows with `streaming=True` only."
+    note = "" if facts.tally.rows else empty
     return (
         f'## Load\n\n```python\nfrom datasets import load_dataset\n\nedits = load_dataset("{place}")\n```\n\n'
         f"Rows per split: {splits}. Splits are drawn by a hash of `source_cluster` (near-duplicate photographs), so no "
@@ -175,16 +176,20 @@ def _made(facts: Facts) -> str:
     table = _table(
         ["step", "counted in", "came in", "kept", "rejected", "why"],
         [
-            [_plain(line.step), _plain(line.what), f"{line.came_in:,}", f"{line.kept:,}", f"{line.rejected:,}", _why(line)]
+            [_plain(line.step), _plain(line.what), *map(_count, (line.came_in, line.kept, line.rejected)), _why(line)]
             for line in facts.funnel
         ],
         range(2, 5),
     )
     return (
         f"## How it was made\n\nBy `insightedit build` {__version__}, preset `{_code(facts.preset)}`, seed "
-        f"{facts.seed}, configuration `{_code(facts.recipe) or 'not given'}`: describe, segment, paint, instruct, judge, "
-        f"publish. Both sides of a pair are encoded once, from one RGB buffer.\n\n{table}"
+        f"{facts.seed}, configuration `{_code(facts.recipe) or 'not given'}`: describe, segment, paint, instruct, "
+        f"judge, publish. Both sides of a pair are encoded once, from one RGB buffer.\n\n{table}"
     )
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
 
 
 def _why(line: FunnelLine) -> str:
@@ -198,15 +203,15 @@ def _yields(facts: Facts) -> str:
         [
             _plain(line.task),
             _plain(line.method),
-            f"{line.painted or 0:,}",
-            f"{line.kept:,}",
+            _count(line.painted or 0),
+            _count(line.kept),
             f"{line.share:.0%}" if line.share is not None else "",
-            f"{line.forward:,}",
-            f"{line.reverse:,}",
+            *map(_count, (line.forward, line.reverse)),
         ]
         for line in facts.tally.yields()
     ]
-    return "## Yields\n\n" + _table(["task", "method", "painted", "kept", "share", "forward", "reverse"], rows, range(2, 7))
+    header = ["task", "method", "painted", "kept", "share", "forward", "reverse"]
+    return "## Yields\n\n" + _table(header, rows, range(2, 7))
 
 
 def _scores(facts: Facts) -> str:
@@ -215,8 +220,9 @@ def _scores(facts: Facts) -> str:
         [f"`{line.score}`", f"{line.count:,}", *(f"{value:.3g}" for value in line.quantiles)]
         for line in facts.tally.spreads()
     ]
+    table = _table(header, rows, range(1, len(header)))
     return (
-        "## Scores\n\n" + _table(header, rows, range(1, len(header))) + "\n\nA score that is null was not measured; none is guessed. "
+        f"## Scores\n\n{table}\n\nA score that is null was not measured; none is guessed. "
         "`outside_psnr` is null where the two images are bit-equal outside the mask."
     )
 

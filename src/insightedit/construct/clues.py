@@ -8,9 +8,22 @@ from functools import cached_property
 from itertools import combinations
 
 from insightedit.construct.geometry import Side, inside, tangled
-from insightedit.construct.grammar import LOOKS, core, is_plural, number, plural, singular, words_of
+from insightedit.construct.grammar import WORDS, core, is_plural, number, plural, singular, words_of
 from insightedit.construct.lexicon import lexicon
-from insightedit.construct.referring import EXTREMES, RELATIONS, All, AnyOf, Between, Is, Most, Nth, Query, Rel, picks, truths
+from insightedit.construct.referring import (
+    EXTREMES,
+    RELATIONS,
+    All,
+    AnyOf,
+    Between,
+    Is,
+    Most,
+    Nth,
+    Query,
+    Rel,
+    picks,
+    truths,
+)
 from insightedit.core.record import Object
 
 MOST_COUNTED = 5
@@ -39,7 +52,11 @@ class Scene:
     def banned(self) -> frozenset[str]:
         """Words that would name the target, in both numbers; adjectives of colour, size and place are free."""
         words = {word for text in (self.target.name, self.target.category) for word in words_of(text)}
-        nouns = {word for word in words if word not in LOOKS.all | LOOKS.before_colour and len(word) > 2}
+        nouns = {
+            word
+            for word in words
+            if word not in WORDS.looks | WORDS.before_colour | WORDS.prepositions and len(word) > 2
+        }
         nouns |= {core(text)[-1] for text in (self.target.name, self.target.category) if core(text)}
         return frozenset(form for word in nouns for form in (word, singular(word), plural(word)))
 
@@ -101,13 +118,17 @@ def frame(thing: Object) -> tuple[Query, ...]:
 def kinds(scene: Scene, thing: Object) -> list[Query]:
     """What kind of thing it is, in words that do not name the target."""
     known = lexicon()
-    return [Is("kind", tag) for tag, words in known.kinds.items() if known.tag(thing, tag) and not scene.names_target(words)]
+    return [
+        Is("kind", tag) for tag, words in known.kinds.items() if known.tag(thing, tag) and not scene.names_target(words)
+    ]
 
 
 def uses(scene: Scene, thing: Object) -> list[Query]:
     """What it is for."""
     known = lexicon()
-    return [Is("use", tag) for tag, words in known.uses.items() if known.tag(thing, tag) and not scene.names_target(words)]
+    return [
+        Is("use", tag) for tag, words in known.uses.items() if known.tag(thing, tag) and not scene.names_target(words)
+    ]
 
 
 def colours(thing: Object) -> list[Query]:
@@ -192,7 +213,7 @@ def _choices(scene: Scene) -> Iterator[tuple[str, Query]]:
         for word in EXTREMES:
             yield ("pair" if len(others) == 1 else "extreme"), Most(word, among)
         if len(others) == 2:
-            told = not set(words_of(" ".join(str(member) for member in members))) & LOOKS.colours
+            told = not set(words_of(" ".join(str(member) for member in members))) & WORDS.colours
             yield from (("pick", All((among, shade))) for shade in colours(scene.target) if told)
             yield from (("pick", All((among, use))) for use in uses(scene, scene.target))
 
@@ -223,7 +244,9 @@ def places(scene: Scene) -> Iterator[Clue]:
     spots: list[tuple[Query, ...]] = [(query,) for query in relations(scene)]
     corner = frame(scene.target)
     kind_spots = (*spots, *([corner] if corner else []))
-    known: list[tuple[str, tuple[Query, ...]]] = [("kind", head) for head in heads(scene, scene.target) if head[-1:] != ()]
+    known: list[tuple[str, tuple[Query, ...]]] = [
+        ("kind", head) for head in heads(scene, scene.target) if head[-1:] != ()
+    ]
     known = [(style, head) for style, head in known if any(isinstance(q, Is) and q.field == "kind" for q in head)]
     known += [("purpose", (use,)) for use in uses(scene, scene.target)]
     known += [("thing", (Is("name", scene.target.name),))]
@@ -232,7 +255,7 @@ def places(scene: Scene) -> Iterator[Clue]:
             if scene.picks_target(query := All((*head, *spot))):
                 yield Clue(style, query)
     for step in hops(scene):
-        for style, head in known:
+        for _, head in known:
             if scene.picks_target(query := All((*head, step))):
                 yield Clue("step", query)
 
@@ -255,4 +278,4 @@ def references(scene: Scene) -> list[Query]:
 
 def shade_fits(thing: Object) -> bool:
     """Whether the name leaves room for the colour: it holds no look of its own."""
-    return not set(core(thing.name)[:-1]) & LOOKS.all and thing.colour not in core(thing.name)
+    return not set(core(thing.name)[:-1]) & WORDS.looks and thing.colour not in core(thing.name)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
-
 from insightedit.construct.row import FunnelLine
 from insightedit.construct.source.plan import Plan
 from insightedit.construct.work import Description, Painting, Segmentation, Verdict, Wording
@@ -33,7 +31,7 @@ def count(plan: Plan, line: Line, found: int) -> Counted:
         line: the finished steps.
         found: candidates before scanning.
     """
-    rejects, counts, cpu_s = list(plan.rejects), Counter[str](), Counter[str]()
+    rejects, counts, judged, cpu_s = list(plan.rejects), Counter[str](), Counter[str](), Counter[str]()
     for shard in plan.shards():
         counts["describe.in"] += sum(len(work.photo.notes) for work in shard.items)
         for step in line.steps:
@@ -42,13 +40,16 @@ def count(plan: Plan, line: Line, found: int) -> Counted:
             cpu_s[step.name] += done.cpu_s
             for value in values:
                 counts.update(_counts(value))
-    lines = [_line("source", "photos", found, len(plan), rejects)]
-    lines += [_line(step, what, counts[f"{step}.in"], counts[f"{step}.kept"], rejects) for step, what in UNITS.items()]
+                judged.update(_judged_out(value))
+    reasons = {step: Counter(reject.reason for reject in rejects if reject.step == step) for step in ("source", *UNITS)}
+    reasons["judge"].update(judged)
+    lines = [_line("source", "photos", found, len(plan), reasons)]
+    lines += [_line(step, what, counts[f"{step}.in"], counts[f"{step}.kept"], reasons) for step, what in UNITS.items()]
     return Counted(lines, rejects, dict(cpu_s))
 
 
-def _line(step: str, what: Any, came_in: int, kept: int, rejects: Iterable[Reject]) -> FunnelLine:
-    reasons = Counter(reject.reason for reject in rejects if reject.step == step)
+def _line(step: str, what: str, came_in: int, kept: int, counted: dict[str, Counter[str]]) -> FunnelLine:
+    reasons = counted[step]
     ordered = dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
     return FunnelLine(step=step, what=what, came_in=came_in, kept=kept, rejected=came_in - kept, reasons=ordered)
 
@@ -68,6 +69,13 @@ def _counts(value: Record) -> Counter[str]:
     if isinstance(value, Verdict):
         return Counter({"judge.kept": sum(edit.keep_forward or edit.keep_reverse for edit in value.edits)})
     return Counter()
+
+
+def _judged_out(value: Record) -> Counter[str]:
+    """The first reason of every edit that was judged out; `publish` makes the rejects of them."""
+    if not isinstance(value, Verdict):
+        return Counter()
+    return Counter(edit.reasons[0] for edit in value.edits if edit.reasons)
 
 
 def most_frequent(rejects: Iterable[Reject]) -> str:

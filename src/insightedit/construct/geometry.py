@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal
 
 import cv2
@@ -50,7 +51,9 @@ def beside(one: Object, other: Object, side: Side) -> Truth:
     common = (min(a1, b1) - max(a0, b0)) / small
     if a0 + a1 >= b0 + b1 or common >= STACKED:
         return False
-    near = b0 - a1 <= REACH * max(end - start for thing in (one, other) for start, end in (span(thing, 0), span(thing, 1)))
+    near = b0 - a1 <= REACH * max(
+        end - start for thing in (one, other) for start, end in (span(thing, 0), span(thing, 1))
+    )
     return True if common <= TOUCH and near and _common(one, other, 1 - axis) >= LEVEL else None
 
 
@@ -179,5 +182,5 @@ def in_order(things: Sequence[Object], side: Side) -> list[Object] | None:
     """The things counted from a side; None where any two are not clearly one before the other."""
     axis = AXIS[side]
     ordered = sorted(things, key=lambda thing: sum(span(thing, axis)), reverse=side in ("right", "bottom"))
-    sure = all(ahead(one, two, side) for one, two in zip(ordered, ordered[1:], strict=False))
+    sure = all(ahead(one, two, side) for one, two in pairwise(ordered))
     return ordered if sure else None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -18,17 +17,6 @@ import yaml
 Number = Literal["one", "many", "mass"]
 LEXICON = Path(__file__).with_name("lexicon.yaml")
 
-PREPOSITIONS = frozenset(["in", "with", "of", "on", "at", "from", "for", "near", "wearing", "holding", "by", "under", "without", "behind", "beside", "and"])
-DEICTIC = frozenset(  # where or which, not what: a left tower that is added is just a tower
-    ["left", "right", "upper", "lower", "top", "bottom", "middle", "mid", "central", "front", "back", "rear", "first", "second", "third", "fourth", "last", "other", "nearest", "farthest", "leftmost", "rightmost", "another"]
-)
-PAIRED = frozenset(["eye", "ear", "hand", "foot", "arm", "leg", "shoe", "boot", "wing", "glove", "sock"])  # a left eye stays a left eye
-PAIRS = frozenset(
-    ["sunglasses", "glasses", "eyeglasses", "scissors", "pants", "jeans", "trousers", "shorts", "binoculars", "headphones", "earphones", "goggles", "tongs", "pliers", "tweezers", "leggings", "skis"]
-)
-MASS = frozenset(
-    ["water", "sand", "grass", "snow", "smoke", "fire", "fog", "bread", "rice", "milk", "coffee", "tea", "juice", "wine", "beer", "cheese", "butter", "meat", "food", "hair", "clothing", "furniture", "luggage", "jewelry", "wood", "ice", "mud", "dirt", "soil", "gravel", "ivy", "moss", "foliage", "seaweed", "pasta", "soup", "sauce", "broccoli", "equipment", "machinery", "graffiti", "text", "writing", "mail", "lettuce", "popcorn"]
-)
 PLURALS = {  # irregular: one -> many
     "man": "men", "woman": "women", "child": "children", "person": "people", "mouse": "mice", "goose": "geese",
     "foot": "feet", "tooth": "teeth", "leaf": "leaves", "knife": "knives", "shelf": "shelves", "wolf": "wolves",
@@ -39,18 +27,21 @@ PLURALS = {  # irregular: one -> many
 }  # fmt: skip
 SAME = frozenset(one for one, many in PLURALS.items() if one == many)
 SINGULARS = {many: one for one, many in PLURALS.items() if one != many}
-ONE_IN_S = frozenset(  # end in s and are one thing
-    ["bus", "gas", "lens", "canvas", "cactus", "iris", "octopus", "walrus", "platypus", "tennis", "asparagus", "hippopotamus", "rhinoceros", "thermos", "cosmos", "atlas", "christmas", "compass", "virus", "campus", "citrus", "crocus", "hibiscus", "eucalyptus", "chassis", "trellis", "news", "bias", "series", "species"]
-)
-FEMALE = frozenset(["woman", "girl", "lady", "bride", "mother", "queen", "princess", "actress", "waitress", "grandmother", "sister"])
-MALE = frozenset(["man", "boy", "gentleman", "guy", "father", "king", "prince", "groom", "fireman", "policeman", "fisherman", "grandfather", "brother"])
-CLOTHES = frozenset(["coat", "shirt", "jacket", "dress", "hat", "suit", "sweater", "skirt", "cap", "uniform", "t-shirt", "scarf", "helmet", "vest"])
 
 
 @dataclass(frozen=True)
-class Looks:
-    """Adjectives that tell two looks of a thing apart, from lexicon.yaml."""
+class Words:
+    """The word lists of lexicon.yaml that grammar needs; what each is for stands there."""
 
+    prepositions: frozenset[str]
+    deictic: frozenset[str]
+    paired: frozenset[str]
+    pairs: frozenset[str]
+    mass: frozenset[str]
+    one_in_s: frozenset[str]
+    female: frozenset[str]
+    male: frozenset[str]
+    clothes: frozenset[str]
     colours: frozenset[str]
     materials: frozenset[str]
     patterns: frozenset[str]
@@ -58,18 +49,17 @@ class Looks:
     before_colour: frozenset[str]
 
     @property
-    def all(self) -> frozenset[str]:
+    def looks(self) -> frozenset[str]:
+        """Adjectives that tell two looks of a thing apart."""
         return self.colours | self.materials | self.patterns | self.stuffs
 
 
-@lru_cache(maxsize=1)
-def _looks() -> Looks:
-    raw = yaml.safe_load(LEXICON.read_text(encoding="utf-8"))["looks"]
-    return Looks(**{name: frozenset(words) for name, words in raw.items()})
+def _words() -> Words:
+    raw: dict[str, list[str]] = yaml.safe_load(LEXICON.read_text(encoding="utf-8"))["words"]
+    return Words(**{name: frozenset(words) for name, words in raw.items()})
 
 
-LOOKS = _looks()
-
+WORDS = _words()
 
 # --- nouns -----------------------------------------------------------------------------------------------------------
 
@@ -82,7 +72,7 @@ def words_of(text: str) -> list[str]:
 def core(name: str) -> list[str]:
     """The words before the first preposition: what the thing is."""
     words = words_of(name)
-    end = next((at for at, word in enumerate(words) if at and word in PREPOSITIONS), len(words))
+    end = next((at for at, word in enumerate(words) if at and word in WORDS.prepositions), len(words))
     return words[:end]
 
 
@@ -94,16 +84,16 @@ def head(name: str) -> str:
 def number(name: str) -> Number:
     """Whether a name speaks of one thing, of many, or of stuff that is not counted."""
     noun = head(name)
-    if noun in MASS:
+    if noun in WORDS.mass:
         return "mass"
     return "many" if is_plural(noun) else "one"
 
 
 def is_plural(noun: str) -> bool:
     """Whether a single word is a plural form."""
-    if noun in SINGULARS or noun in PAIRS or noun in ("cattle", "police") or _men(noun):
+    if noun in SINGULARS or noun in WORDS.pairs or noun in ("cattle", "police") or _men(noun):
         return True
-    if noun in SAME or noun in ONE_IN_S:
+    if noun in SAME or noun in WORDS.one_in_s:
         return False
     return len(noun) > 3 and noun.endswith("s") and not noun.endswith(("ss", "us", "is"))
 
@@ -123,7 +113,7 @@ def plural(name: str) -> str:
 
 def _many(noun: str) -> str:
     low = noun.lower()
-    if is_plural(low) or low in MASS:
+    if is_plural(low) or low in WORDS.mass:
         return noun
     for one, many in PLURALS.items():
         if low == one or (one in ("man", "woman") and low.endswith(one) and low != "human"):
@@ -137,7 +127,7 @@ def _many(noun: str) -> str:
 
 def singular(noun: str) -> str:
     """The singular of one word; a word that is not plural, or has no singular, stays."""
-    if not is_plural(noun) or noun in PAIRS:
+    if not is_plural(noun) or noun in WORDS.pairs:
         return noun
     if noun in SINGULARS:
         return SINGULARS[noun]
@@ -152,7 +142,7 @@ def singular(noun: str) -> str:
 
 
 def article(phrase: str) -> str:
-    """"a" or "an", by sound."""
+    """ "a" or "an", by sound."""
     first = phrase.split()[0] if phrase.split() else ""
     low = first.lower()
     letters = re.match(r"[A-Z0-9]{2,}|[A-Za-z](?=-)", first)
@@ -173,7 +163,7 @@ def a(name: str) -> str:
     match number(name):
         case "one":
             return f"{article(name)} {name}"
-        case "many" if head(name) in PAIRS:
+        case "many" if head(name) in WORDS.pairs:
             return f"a pair of {name}"
         case _:
             return f"some {name}"
@@ -188,7 +178,7 @@ def dressed(name: str) -> str:
     """Names leave articles out; inside a phrase English wants them: man in beige coat -> man in a beige coat."""
     words = name.split()
     for at, word in enumerate(words[1:], 1):
-        if word in ("in", "wearing") and words[-1].lower() in CLOTHES and at < len(words) - 1:
+        if word in ("in", "wearing") and words[-1].lower() in WORDS.clothes and at < len(words) - 1:
             rest = " ".join(words[at + 1 :])
             if words[at + 1] not in ("a", "an", "the", "his", "her"):
                 return " ".join([*words[: at + 1], article(rest), rest])
@@ -200,9 +190,9 @@ def pronoun(name: str, person: bool = False) -> str:
     noun = head(name)
     if number(name) == "many":
         return "them"
-    if noun in FEMALE:
+    if noun in WORDS.female:
         return "her"
-    if noun in MALE:
+    if noun in WORDS.male:
         return "him"
     return "them" if person else "it"
 
@@ -222,7 +212,7 @@ def with_look(name: str, look: str | None) -> str:
         return name
     limit = len(core(name)) - 1
     at = 0
-    while at < limit and words[at].lower() in LOOKS.before_colour and head(name) not in PAIRED:
+    while at < limit and words[at].lower() in WORDS.before_colour and head(name) not in WORDS.paired:
         at += 1
     return " ".join([*words[:at], look, *words[at:]])
 
@@ -230,21 +220,21 @@ def with_look(name: str, look: str | None) -> str:
 def without_look(name: str) -> str:
     """The name without words of colour, material or pattern; a head stays ("orange" the fruit)."""
     words, limit = name.split(), len(core(name)) - 1
-    kept = [word for at, word in enumerate(words) if at >= limit or word.lower() not in LOOKS.all]
+    kept = [word for at, word in enumerate(words) if at >= limit or word.lower() not in WORDS.looks]
     return " ".join(kept)
 
 
 def looks_in(name: str) -> set[str]:
     """The words of colour, material or pattern that a name holds before its head."""
-    return set(core(name)[:-1]) & LOOKS.all
+    return set(core(name)[:-1]) & WORDS.looks
 
 
 def without_deixis(name: str) -> str:
     """The name of a thing that is not there yet: neither left nor second. Paired parts of a body keep their side."""
     words = name.split()
-    if singular(head(name)) in PAIRED:
+    if singular(head(name)) in WORDS.paired:
         return name
-    while len(words) > 1 and words[0].lower() in DEICTIC:
+    while len(words) > 1 and words[0].lower() in WORDS.deictic:
         words = words[1:]
     return " ".join(words)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from insightedit.construct.grammar import LEXICON, LOOKS, core, singular
+from insightedit.construct.grammar import LEXICON, WORDS, core, singular
 from insightedit.core.record import Object
 
 Truth = bool | None
@@ -86,13 +86,13 @@ def lexicon() -> Lexicon:
         nouns={noun: _tags(text, implies) for noun, text in raw["nouns"].items()},
         supercategories={name: _tags(text, implies) for name, text in raw["supercategories"].items()},
         # a golden fig cannot be eaten
-        doubtful_before=frozenset([*raw["doubtful_before"], *LOOKS.materials, *LOOKS.stuffs, "golden"]),
+        doubtful_before=frozenset([*raw["doubtful_before"], *WORDS.materials, *WORDS.stuffs, "golden"]),
         **{name: frozenset(raw[name]) for name in ("containers", "surfaces", "portable")},
     )
 
 
 def _tags(text: str, implies: dict[str, str]) -> Tags:
-    """"fruit ?plant" -> {fruit: True, eat: True, plant: None}; what is said outright wins over what is implied."""
+    """ "fruit ?plant" -> {fruit: True, eat: True, plant: None}; what is said outright wins over what is implied."""
     said: Tags = {word.lstrip("?"): None if word.startswith("?") else True for word in text.split()}
     for tag, sure in list(said.items()):
         if sure and tag in implies:

@@ -119,17 +119,21 @@ def mask_of(thing: Object) -> Mask:
 
 
 def holds(mask: Mask, other: Mask) -> bool:
-    """Is `other` in or on `mask`: a fig in a bowl, a bottle on a table? Then it would float, or go as well."""
-    near = grow(mask, max(4, round(0.04 * other.area**0.5)))
-    taken = _common(near, other)
+    """Is `other` in or on `mask`: a fig in a bowl, a bottle on a table? Then it would float, or go as well.
+
+    Works for masks that leave out what lies in front (the bowl without the fig) as for those that do not.
+    """
+    reach = max(4, round(0.04 * other.area**0.5))
     if _common(mask, other) > 0.3 * other.area:
+        return True
+    around = grow(other, reach)
+    if _common(mask, around) - _common(mask, other) > 0.6 * (around.area - other.area):
         return True
     tall = other.crop.shape[0]
     low = max(1, tall // 10)  # rows of its foot
     foot = Mask(other.crop[-low:], other.left, other.top + tall - low, other.width, other.height)
-    stands_on = _common(near, foot) > 0.35 * max(1, foot.area)
-    higher = other.top + 0.5 * tall < mask.top + 0.5 * mask.crop.shape[0]
-    return taken > 0 and stands_on and higher
+    stands_on = _common(grow(mask, reach), foot) > 0.35 * max(1, foot.area)
+    return stands_on and other.top + 0.5 * tall < mask.top + 0.5 * mask.crop.shape[0]
 
 
 def _common(one: Mask, other: Mask) -> int:

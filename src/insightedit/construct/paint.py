@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from insightedit.backends.paint.material import remake, suitable_materials
-from insightedit.backends.paint.patchmatch import fill, with_shadow
+from insightedit.backends.paint.patchmatch import fill
 from insightedit.backends.paint.recolour import Painted, recolour, suitable_colours
+from insightedit.backends.paint.shadow import with_shadow
 from insightedit.backends.paint.transplant import cut_out, fits, place
 from insightedit.construct.compose import composed
 from insightedit.construct.menu import (

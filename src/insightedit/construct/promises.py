@@ -6,12 +6,14 @@ A check looks at one row and says why it fails, or nothing. It knows the columns
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from insightedit.core.errors import Unfit
 from insightedit.core.image import JPEG_BLOCK, Limits, decode
@@ -125,7 +127,7 @@ def check_row(row: Row) -> list[Found]:
 
 def check_pixels(row: Row) -> Iterator[Found]:
     """The promises about images. What cannot be decoded fails its own promise and leaves those behind it unchecked."""
-    sides, mask, why = [], None, []
+    sides, why = [], []
     for name in ("source", "edited"):
         pixels, broken = _image(row, name)
         sides.append(pixels)
@@ -163,12 +165,13 @@ def _image(row: Row, name: str) -> tuple[np.ndarray | None, str | None]:
 def _mask(row: Row) -> tuple[np.ndarray | None, str | None]:
     """The mask as bool (H, W), and why it breaks its promise."""
     try:
-        pixels, size = decode(_bytes(row, "mask"), ANY_SIZE)
-    except Unfit as unfit:
-        return None, f"{unfit.reason.replace('_', ' ')} ({unfit.seen})"
-    mask = (pixels > 0).any(axis=2)
-    if size != (row["width"], row["height"]):
-        return mask, f"is {size[0]} x {size[1]}, the images {row['width']} x {row['height']}"
+        image = Image.open(io.BytesIO(_bytes(row, "mask")), formats=("PNG",))
+        if image.size != (row["width"], row["height"]):  # known from the header, before any pixel is decoded
+            return None, f"is {image.width} x {image.height}, the images {row['width']} x {row['height']}"
+        pixels = np.asarray(image.convert("L"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what the PNG reader raises
+        return None, f"is no whole PNG ({type(error).__name__})"
+    mask = pixels > 0
     if not mask.any():
         return mask, "is empty"
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))

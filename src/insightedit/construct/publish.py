@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def publish(
         works: photographs with the values of all five steps, pictures included; one is held at a time.
         rejects: what the steps left out, but not the edits that were judged out: those are added here. Read after
             the works, so it may be filled while they pass.
-        funnel: what every step kept, in order. Read last.
+        funnel: what every step kept, in order. If the judge's line has no reasons, they are counted here.
         knobs: how the dataset is cut and called.
         out: the folder of the run.
         preset: name of the configuration.
@@ -128,7 +128,7 @@ class _Writing:
         self.splits = {
             name: SplitWriter(data, name, knobs.rows_per_file, knobs.bytes_per_file) for name in knobs.splits
         }
-        self.rejects = RejectWriter(self.folder / "rejects")
+        self.rejects, self.judged_out = RejectWriter(self.folder / "rejects"), Counter[str]()
         self.gallery = Gallery(pictures, knobs.page_rows)
 
     def take(self, work: Work) -> None:
@@ -143,6 +143,7 @@ class _Writing:
             self.tally.photo(first.source_dataset, first.author, first.license, first.license_url)
         for edit, reject in judged_out:
             self.rejects.add(reject)
+            self.judged_out[reject.reason] += 1
             self.gallery.offer_reject(reject, edit, pictures_of(work, edit))
 
     def _row(self, row: Row) -> None:
@@ -159,6 +160,7 @@ class _Writing:
         """Card, manifest and page; then all of it under the final names."""
         files = self._close()
         self.rejects.close()
+        funnel = [self._with_reasons(line) for line in funnel]
         facts = Facts(
             name=self.knobs.name,
             title=self.knobs.title,
@@ -179,7 +181,7 @@ class _Writing:
         write_page(index, PAGE, self.gallery, self.tally, funnel, self.knobs.title, note)
         _swap_in(self.folder, self.out / DATASET)
         _swap_in(pictures, self.out / PAGE)
-        os.replace(index, self.out / INDEX)
+        index.replace(self.out / INDEX)
         return Published(
             dataset=self.out / DATASET,
             page=self.out / INDEX,
@@ -191,6 +193,12 @@ class _Writing:
             funnel=funnel,
             content_hash=content_hash,
         )
+
+    def _with_reasons(self, line: FunnelLine) -> FunnelLine:
+        """Judged-out edits become rejects only here, so a line of the judge without reasons gets them here."""
+        if line.step != "judge" or line.reasons:
+            return line
+        return line.but(reasons=dict(sorted(self.judged_out.items(), key=lambda item: (-item[1], item[0]))))
 
     def _close(self) -> dict[str, list[Path]]:
         """Finish the files; those of each split that has any.

@@ -29,7 +29,7 @@ from insightedit.construct.geometry import (
     on_top,
     taller,
 )
-from insightedit.construct.grammar import LOOKS, core, head, singular, without_look
+from insightedit.construct.grammar import WORDS, core, head, singular, without_look
 from insightedit.construct.lexicon import Truth, lexicon
 from insightedit.core.record import Object
 
@@ -240,7 +240,13 @@ def _has(thing: Object, query: Is) -> Truth:
             return lexicon().tag(thing, query.value)
         case "category":
             same = singular(head(thing.category)) == singular(head(query.value))
-            return True if thing.category == query.value else None if same or head(thing.name) == head(query.value) else False
+            return (
+                True
+                if thing.category == query.value
+                else None
+                if same or head(thing.name) == head(query.value)
+                else False
+            )
         case "colour":
             return None if thing.colour is None else thing.colour == query.value
         case _:
@@ -269,11 +275,11 @@ def _may_be_called(thing: Object, name: str) -> Truth:
         tail = name.lower().split()[len(core(name)) :]
         if not missing and all(word in known.lower().split() for word in tail):
             return None
-        colours = missing & LOOKS.colours
+        colours = missing & WORDS.colours
         if colours and without_look(name) != name and missing <= colours:
-            if thing.colour is None and not set(core(known)) & LOOKS.colours or thing.colour in colours:
+            if (thing.colour is None and not set(core(known)) & WORDS.colours) or thing.colour in colours:
                 return None
-        elif missing and not missing & (LOOKS.before_colour | LOOKS.all) and known == thing.category == thing.name:
+        elif missing and not missing & (WORDS.before_colour | WORDS.looks) and known == thing.category == thing.name:
             return None  # a plain "bottle" may be a wine bottle
     return False
 

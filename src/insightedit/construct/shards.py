@@ -180,5 +180,5 @@ class RejectWriter:
 
 def sync(path: Path) -> None:
     """Bring a file's data to the disk."""
-    with open(path, "rb+") as handle:
+    with path.open("rb+") as handle:
         os.fsync(handle.fileno())

@@ -13,14 +13,15 @@ import numpy as np
 from insightedit.core.record import Record
 
 MODEL_SCORES = (
-    "sc_fwd_follow", "sc_fwd_overedit", "sc_rev_follow", "sc_rev_overedit", "pq_natural", "pq_artifact", "o_fwd", "o_rev",
+    "sc_fwd_follow", "sc_fwd_overedit", "sc_rev_follow", "sc_rev_overedit", "pq_natural", "pq_artifact",
+    "o_fwd", "o_rev",
 )  # fmt: skip
 SCORES = ("quality", "changed", "outside_psnr", "residue", "seam", "texture", "mask_score", "det_score", *MODEL_SCORES)
 POINTS = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
 class Yield(Record):
-    """How many edits of one kind there are, and of how many that were painted (None where only the dataset is known)."""
+    """How many edits of one kind there are, of how many painted (None where that is not known)."""
 
     task: str
     method: str
@@ -103,9 +104,7 @@ class Tally:
         for task, method in {*self._painted, *self._kept}:
             kept, forward, reverse = self._kept.get((task, method), (0, 0, 0))
             painted = self._painted[task, method] if self._painted else None
-            lines.append(
-                Yield(task=task, method=method, painted=painted, kept=kept, forward=forward, reverse=reverse)
-            )
+            lines.append(Yield(task=task, method=method, painted=painted, kept=kept, forward=forward, reverse=reverse))
         return sorted(lines, key=lambda line: (-line.kept, -(line.painted or 0), line.task, line.method))
 
     def spreads(self) -> list[Spread]:

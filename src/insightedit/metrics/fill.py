@@ -78,9 +78,9 @@ def _view(source: np.ndarray, edited: np.ndarray, mask: np.ndarray) -> _View:
     before, after, hole = source[place], edited[place], mask[place]
     scale = min(1.0, CROP_SIDE / max(hole.shape))
     if scale < 1:
-        size = (max(8, round(hole.shape[1] * scale)), max(8, round(hole.shape[0] * scale)))
-        before, after = (cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) for pixels in (before, after))
-        hole = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+        small = (max(8, round(hole.shape[1] * scale)), max(8, round(hole.shape[0] * scale)))
+        before, after = (cv2.resize(pixels, small, interpolation=cv2.INTER_AREA) for pixels in (before, after))
+        hole = cv2.resize(hole.astype(np.float32), small, interpolation=cv2.INTER_AREA) > 0
     size = math.sqrt(hole.sum())
     core = cv2.erode(hole.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=2) > 0
     ring = _band(hole, 3, int(max(8, 0.5 * size)))
@@ -150,7 +150,7 @@ def _patch_distance(view: _View, random: np.random.Generator) -> float:
 
 def _squared(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     """Squared distances (n, d), (m, d) -> (n, m)."""
-    return np.maximum(0, (one**2).sum(1)[:, None] + (two**2).sum(1)[None] - 2 * one @ two.T)
+    return np.asarray(np.maximum(0, (one**2).sum(1)[:, None] + (two**2).sum(1)[None] - 2 * one @ two.T))
 
 
 def _some(items: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray:

@@ -13,7 +13,7 @@ def ground(height: int = 96, width: int = 128, rough: float = 25.0) -> np.ndarra
     """A textured greenish ground, uint8 (height, width, 3)."""
     random = np.random.default_rng(1)
     noise = random.normal(0, rough, (height, width, 1)) + random.normal(0, 3, (height, width, 3))
-    return np.clip((80, 130, 70) + noise, 0, 255).astype(np.uint8)
+    return np.clip(np.array([80, 130, 70]) + noise, 0, 255).astype(np.uint8)
 
 
 def block(image: np.ndarray, y0: int, x0: int, y1: int, x1: int) -> np.ndarray:

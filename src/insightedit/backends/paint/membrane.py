@@ -24,7 +24,7 @@ def surface(pixels: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarra
     known = (~hole).astype(np.float32)
     weight = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
     grid = cv2.resize(blurred * known[..., None], size, interpolation=cv2.INTER_AREA)
-    grid /= np.maximum(weight, 1e-6)[..., None]
+    grid = grid / np.maximum(weight, 1e-6)[..., None]
     unknown = weight < 1e-3
     if unknown.any() and not unknown.all():
         grid[unknown] = _laplace(grid, unknown)
@@ -38,7 +38,7 @@ def known_blur(pixels: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarra
     """Gaussian blur that only looks at known pixels, float32 (h, w, 3); known: bool (h, w)."""
     weight = known.astype(np.float32)
     total = cv2.GaussianBlur(pixels.astype(np.float32) * weight[..., None], (0, 0), sigma)
-    return total / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-6)[..., None]
+    return np.asarray(total / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-6)[..., None])
 
 
 def _laplace(grid: np.ndarray, unknown: np.ndarray) -> np.ndarray:
@@ -59,17 +59,19 @@ def _laplace(grid: np.ndarray, unknown: np.ndarray) -> np.ndarray:
         right[here[~inner]] += grid[y[~inner], x[~inner]]
     line, column = (np.concatenate(part) for part in zip(*entries, strict=True))
     matrix = sparse.diags(degree) - sparse.csc_matrix((np.ones(len(line)), (line, column)), shape=(count, count))
-    return spsolve(sparse.csc_matrix(matrix), right).reshape(count, 3)
+    return np.asarray(spsolve(sparse.csc_matrix(matrix), right)).reshape(count, 3)
 
 
 def grain(residual: np.ndarray, hole: np.ndarray, seed: int) -> np.ndarray:
     """The residual (pixels minus surface, float32 (h, w, 3)) copied into the hole from around it, zero elsewhere.
 
-    Copied by whole shifts of the hole's box, so that the grain keeps its size and colour; clipped at 2.5 robust
-    standard deviations, so that no object comes along.
+    Copied by whole shifts of the hole's box, so that the grain keeps its size and colour. Places that stand out by
+    more than 4 robust standard deviations, and what is next to them, are things and not grain: they stay.
     """
-    limit = 2.5 * 1.4826 * np.median(np.abs(residual[~hole]))
-    source = np.clip(residual, -limit, limit)
+    limit = 1.4826 * float(np.median(np.abs(residual[~hole]))) + 0.5
+    source = np.clip(residual, -2.5 * limit, 2.5 * limit)
+    things = cv2.GaussianBlur(np.abs(residual).max(axis=2), (0, 0), 1) > 4 * limit
+    barred = hole | (cv2.dilate(things.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0)
     copied, todo = np.zeros_like(residual), hole.copy()
     rows, columns = np.nonzero(hole)
     high, wide = int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
@@ -80,7 +82,7 @@ def grain(residual: np.ndarray, hole: np.ndarray, seed: int) -> np.ndarray:
         from_y, from_x = y + down, x + across
         within = (from_y >= 0) & (from_y < hole.shape[0]) & (from_x >= 0) & (from_x < hole.shape[1])
         y, x, from_y, from_x = y[within], x[within], from_y[within], from_x[within]
-        free = ~hole[from_y, from_x]
+        free = ~barred[from_y, from_x]
         copied[y[free], x[free]] = source[from_y[free], from_x[free]]
         todo[y[free], x[free]] = False
     return copied

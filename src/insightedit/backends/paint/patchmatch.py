@@ -47,8 +47,9 @@ def fill(image: np.ndarray, hole: np.ndarray, *, avoid: np.ndarray | None = None
     as other objects; seed: any int, another one gives another fill; max_side: px, longest side that patches are
     searched at; context: margin around the hole as a multiple of its longest side.
     A part of `avoid` that meets more than 8 % of the hole's outline is what the object stands on or hangs from (the
-    table under the bottle): it is no stranger but ground, and may be copied. Where avoidance leaves less source than the hole has pixels, the window is widened up to the whole
-    photograph; if that is still too little, `avoid` is dropped. Raises BackendError when there is no source.
+    table under the bottle): it is no stranger but ground, and may be copied. Where avoidance leaves less source than
+    the hole has pixels, the window is widened up to the whole photograph; if that is still too little, `avoid` is
+    dropped. Raises BackendError when there is no source.
     """
     hole = np.ascontiguousarray(hole, bool)
     if not hole.any():
@@ -93,7 +94,7 @@ def _foreign(avoid: np.ndarray, hole: np.ndarray) -> np.ndarray:
     count, parts = cv2.connectedComponents(avoid.astype(np.uint8), connectivity=8)
     touching = np.bincount(parts[ring], minlength=count) > ADJOINING * ring.sum()
     touching[0] = False
-    return avoid & ~touching[parts]
+    return np.asarray(avoid & ~touching[parts])
 
 
 def _disc(radius: int) -> np.ndarray:
@@ -120,7 +121,8 @@ def _cut_window(image: np.ndarray, hole: np.ndarray, avoid: np.ndarray, context:
     margin = int(min(max(image.shape[:2]), max(MIN_MARGIN, context * longest)))
     top, left = max(0, rows[0] - margin), max(0, columns[0] - margin)
     place = np.s_[top:rows[-1] + 1 + margin, left:columns[-1] + 1 + margin]
-    return _Window(*(np.ascontiguousarray(plane[place]) for plane in (image, hole, avoid)), int(top), int(left))
+    pixels, inside, barred = (np.ascontiguousarray(plane[place]) for plane in (image, hole, avoid))
+    return _Window(pixels, inside, barred, int(top), int(left))
 
 
 def _paint(window: _Window, seed: int, max_side: int) -> np.ndarray:
@@ -137,7 +139,7 @@ def _paint(window: _Window, seed: int, max_side: int) -> np.ndarray:
         base = cv2.GaussianBlur(whole, (0, 0), sigma)
         apart = np.clip(window.pixels - base + 128, 0, 255).round().astype(np.uint8)
         painted = _patch_fill(window._replace(pixels=apart), seed, max_side) - 128.0 + base
-    return np.clip(painted, 0, 255).round().astype(np.uint8)
+    return np.asarray(np.clip(painted, 0, 255).round().astype(np.uint8))
 
 
 def _roughness(window: _Window) -> tuple[float, float]:
@@ -148,8 +150,8 @@ def _roughness(window: _Window) -> tuple[float, float]:
     """
     scale = min(1.0, 512 / max(window.hole.shape))
     size = (max(2, round(window.hole.shape[1] * scale)), max(2, round(window.hole.shape[0] * scale)))
-    lab = cv2.resize(window.pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    lab = cv2.cvtColor(lab, cv2.COLOR_RGB2LAB)
+    small = cv2.resize(window.pixels, size, interpolation=cv2.INTER_AREA)
+    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     hole = _touched(window.hole, size)
     known = (hole == 0) & (_touched(window.avoid, size) == 0)
     reach = max(8.0, 0.2 * float(np.sqrt(hole.sum())))

@@ -30,8 +30,8 @@ def with_shadow(image: np.ndarray, mask: np.ndarray, *, limit: float = 0.5) -> n
     if not shadow.any() or shadow.sum() > limit * body.sum():
         return mask.copy()
     grown = mask.copy()
-    wide = cv2.resize(_with_penumbra(shadow, body).astype(np.float32), part.shape[::-1], interpolation=cv2.INTER_LINEAR) > 0.5
-    grown[place] |= wide
+    wide = _with_penumbra(shadow, body).astype(np.float32)
+    grown[place] |= cv2.resize(wide, part.shape[::-1], interpolation=cv2.INTER_LINEAR) > 0.5
     return grown
 
 
@@ -66,4 +66,4 @@ def _with_penumbra(shadow: np.ndarray, body: np.ndarray) -> np.ndarray:
     """The shadow widened by its soft rim, 3 working px, and closed towards the object; 3 x bool (h, w)."""
     soft = cv2.dilate(shadow.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))) > 0
     closed = cv2.morphologyEx((soft | body).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) > 0
-    return closed & ~body
+    return np.asarray(closed & ~body)

@@ -83,7 +83,7 @@ def _nothing(shape: tuple[int, ...]) -> BoxMask:
 
 def _inside(box: Box, shape: tuple[int, ...]) -> Box:
     """The box cut to the image, as plain ints."""
-    x0, y0, x1, y1 = (int(round(float(v))) for v in box)
+    x0, y0, x1, y1 = (round(float(v)) for v in box)
     return max(0, x0), max(0, y0), min(shape[1], x1), min(shape[0], y1)
 
 
@@ -148,7 +148,8 @@ def _cut(crop: _Crop, prior: str, barred: np.ndarray | None, iterations: int) ->
     if (labels == cv2.GC_PR_FGD).sum() < 30 or (labels != cv2.GC_PR_FGD).sum() < 30:
         return np.zeros(labels.shape, bool)
     cv2.setRNGSeed(0)  # its colour clusters start at random
-    cv2.grabCut(pixels, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), iterations, cv2.GC_INIT_WITH_MASK)
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(pixels, labels, (0, 0, 1, 1), *models, iterations, cv2.GC_INIT_WITH_MASK)  # the rectangle is not read
     found = _tidy((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), crop.box)
     x0, y0, x1, y1 = crop.box
     inside = np.zeros_like(found)
@@ -188,7 +189,7 @@ def _tidy(mask: np.ndarray, box: Box) -> np.ndarray:
     small[0] = False
     outer = np.unique(np.concatenate([gaps[0], gaps[-1], gaps[:, 0], gaps[:, -1]]))
     small[outer] = False  # ground that reaches the crop's border is no hole
-    return kept | small[gaps]
+    return np.asarray(kept | small[gaps])
 
 
 def _grade(crop: _Crop, mask: np.ndarray) -> BoxMask:
@@ -214,7 +215,7 @@ def _tightness(mask: np.ndarray, box: Box) -> float:
     wide = max(0, min(own[2], box[2]) - max(own[0], box[0]))
     high = max(0, min(own[3], box[3]) - max(own[1], box[1]))
     areas = [(b[2] - b[0]) * (b[3] - b[1]) for b in (own, box)]
-    return wide * high / (sum(areas) - wide * high)
+    return float(wide * high / (sum(areas) - wide * high))
 
 
 def _rim(crop: _Crop, mask: np.ndarray) -> float:
@@ -231,7 +232,7 @@ def _histogram(lab: np.ndarray) -> np.ndarray:
     """Lab colours uint8 (n, 3) -> shares (512,)."""
     cell = lab.astype(np.int64) // 32
     counts = np.bincount(cell[:, 0] * 64 + cell[:, 1] * 8 + cell[:, 2], minlength=512)
-    return counts / max(1, counts.sum())
+    return np.asarray(counts / max(1, counts.sum()))
 
 
 def _disc(radius: int) -> np.ndarray:
@@ -248,10 +249,10 @@ def _enlarge(mask: np.ndarray, crop: _Crop, image: np.ndarray, box: Box) -> np.n
         size = (round(width * step), round(height * step))
         guide = np.ascontiguousarray(image[top:bottom, left:right])
         guide = guide if step == 1 else cv2.resize(guide, size, interpolation=cv2.INTER_AREA)
-        soft = cv2.resize(soft, size, interpolation=cv2.INTER_LINEAR)
         radius = max(2, round(2 * step / crop.scale))
-        soft = cv2.ximgproc.guidedFilter(guide, soft, radius, 1e-4 * 255**2)
-        soft = cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR)
+        rough = cv2.resize(soft, size, interpolation=cv2.INTER_LINEAR)
+        fine = cv2.ximgproc.guidedFilter(guide, rough, radius, 1e-4 * 255**2)
+        soft = np.asarray(cv2.resize(fine, (width, height), interpolation=cv2.INTER_LINEAR))
     found = np.zeros(image.shape[:2], bool)
     found[top:bottom, left:right] = soft > 0.5
     inside = np.zeros_like(found)

@@ -1,0 +1,278 @@
+"""The step `instruct`: simple and advanced English instructions for both directions of every edit, each verified."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from random import Random
+from typing import Literal
+
+from insightedit.construct.clues import Clue, Scene, clues, frame, places, references, relations
+from insightedit.construct.geometry import covered
+from insightedit.construct.grammar import (
+    WORDS,
+    a,
+    head,
+    looks_in,
+    number,
+    sentence,
+    with_look,
+    without_deixis,
+    without_look,
+    words_of,
+)
+from insightedit.construct.photo_step import PhotoStep
+from insightedit.construct.referring import All, Is, Query, picks
+from insightedit.construct.templates import (
+    REMOVE,
+    RESTORE,
+    Deed,
+    Speaker,
+    additions,
+    definite,
+    exchange,
+    recolour,
+    refinish,
+    simple_additions,
+    where,
+)
+from insightedit.construct.work import Worded, Wording, Work
+from insightedit.core.config import Knobs
+from insightedit.core.record import Direction, Edit, Instruction, Object, Reject
+from insightedit.core.seed import derive
+
+Kind = Literal["simple", "advanced"]
+DIRECTIONS: tuple[Direction, Direction] = ("forward", "reverse")
+HIDDEN = 0.3  # a landmark may be covered by this share of the edit's own mask
+LONGEST_DETAIL = 9  # words of a detailed description that still fit into an instruction
+
+
+class InstructKnobs(Knobs):
+    """How many instructions, how long, and whether kinds may be counted."""
+
+    simple_per_direction: int = 4
+    advanced_per_direction: int = 3
+    max_words: int = 20
+    counting: bool = True  # say "of the three dandelions"; turn off where photographs are annotated incompletely
+
+
+class Instruct(PhotoStep[Wording]):
+    """Words for every edit, there and back; a direction that cannot be named for certain is reported."""
+
+    name, version, value = "instruct", "1", Wording
+    knobs: InstructKnobs
+
+    def one(self, work: Work) -> Wording:
+        edits: list[Worded] = []
+        rejects: list[Reject] = []
+        for edit, thing in work.edits_with_objects():
+            found = [
+                line for way in DIRECTIONS for line in instructions(edit, work.objects, way, self.knobs, self.seed)
+            ]
+            edits.append(Worded(edit_id=edit.edit_id, instructions=found))
+            named = {line.direction for line in found if line.kind == "simple"}
+            rejects += [_nameless(work, edit, thing, way) for way in DIRECTIONS if way not in named]
+        return Wording(photo_id=work.photo.photo_id, edits=edits, rejects=rejects)
+
+
+def _nameless(work: Work, edit: Edit, thing: Object, way: Direction) -> Reject:
+    return Reject(
+        step="instruct",
+        reason="no_unique_name",
+        photo_id=work.photo.photo_id,
+        object_id=thing.object_id,
+        edit_id=edit.edit_id,
+        seen=f"{way}: '{thing.name}' among {', '.join(sorted(other.name for other in work.objects))}"[:200],
+        wanted="a name, colour or place that no other object shares",
+    )
+
+
+def instructions(
+    edit: Edit, objects: Sequence[Object], way: Direction, knobs: InstructKnobs, seed: int
+) -> list[Instruction]:
+    """All instructions of one direction; fewer, or none, where nothing certain can be said."""
+    simple = Random(derive(seed, edit.edit_id, way, "simple"))
+    advanced = Random(derive(seed, edit.edit_id, way, "advanced"))
+    scene = scene_of(edit, objects, way)
+    if edit.task == "remove_add" and way == "reverse":
+        plain, clever = simple_adds(scene, simple), advanced_adds(scene, edit, advanced)
+    else:
+        deed = deed_of(edit, scene, way)
+        plain, clever = simple_deeds(scene, deed, simple), advanced_deeds(scene, deed, advanced, knobs.counting)
+    lines: list[Instruction] = []
+    wanted: tuple[tuple[Kind, int, list[Told]], ...] = (
+        ("simple", knobs.simple_per_direction, plain),
+        ("advanced", knobs.advanced_per_direction, clever),
+    )
+    for kind, limit, told in wanted:
+        made = (_written(text, form, query, scene, way, kind, knobs.max_words) for text, form, query in told)
+        lines += _first([line for line in made if line is not None], limit)
+    return lines
+
+
+Told = tuple[str, str, Query]  # text, form, formula
+
+
+def _written(
+    text: str, form: str, query: Query, scene: Scene, way: Direction, kind: Kind, max_words: int
+) -> Instruction | None:
+    """The instruction, if it is verified, short enough and free of stumbling repeats."""
+    words = text.split()
+    chosen = picks(query, scene.objects)
+    tokens = words_of(text)
+    stumbles = any(one == two for one, two in pairwise(tokens))
+    if chosen != [scene.target.object_id] or len(words) > max_words or stumbles:
+        return None
+    return Instruction(
+        text=text, direction=way, kind=kind, form=form, query=str(query), picks=chosen, n_words=len(words)
+    )
+
+
+def _first(lines: list[Instruction], limit: int) -> list[Instruction]:
+    """The first few that differ in text."""
+    return list({line.text: line for line in lines}.values())[:limit]
+
+
+# --- the scene that a reader of one direction sees -------------------------------------------------------------------
+
+
+def scene_of(edit: Edit, objects: Sequence[Object], way: Direction) -> Scene:
+    """The objects as that direction's first picture shows them; a thing to be added is among them as the target."""
+    thing = next(known for known in objects if known.object_id == edit.object_id)
+    before = way == "forward" or edit.task == "remove_add"
+    target = looks_before(edit, thing) if before else looks_after(edit, thing)
+    changed = way == "reverse" and (edit.task == "remove_add" or edit.method == "transplant")
+    region = thing.but(mask=edit.mask)
+    hidden = [
+        other.object_id
+        for other in objects
+        if changed and other.object_id != thing.object_id and (covered(other, region) or 0.0) > HIDDEN
+    ]
+    shown = tuple(target if other.object_id == thing.object_id else other for other in objects)
+    return Scene(shown, target, frozenset(hidden))
+
+
+def looks_before(edit: Edit, thing: Object) -> Object:
+    """The object as the source picture shows it."""
+    own = thing.colour if edit.natural == "source" else None
+    return _dressed(thing, edit.object_before, edit.category, edit.look_before, own)
+
+
+def looks_after(edit: Edit, thing: Object) -> Object:
+    """The object as the edited picture shows it, without the words for its old look."""
+    name = edit.object_after or edit.object_before
+    name = name if edit.method == "transplant" else without_look(name)
+    return _dressed(thing, name, edit.category_after or edit.category, edit.look_after, None)
+
+
+def _dressed(thing: Object, name: str, category: str, look: str | None, own: str | None) -> Object:
+    """The object under a name and a look; a material becomes a part of the name, a colour is the object's colour."""
+    shown = thing.but(name=name, category=category or thing.category, colour=own)
+    if without_look(name) != without_look(thing.name):  # transplanted: another thing, of a size that nobody measured
+        shown = shown.but(area=0, supercategory="", mask=None)
+    if look is None:
+        return shown
+    shown = shown.but(name=without_look(name)) if looks_in(name) and look not in looks_in(name) else shown
+    if look in WORDS.colours:
+        return shown.but(colour=look)
+    return shown.but(name=with_look(shown.name, look), colour=None)
+
+
+def deed_of(edit: Edit, scene: Scene, way: Direction) -> Deed:
+    """What is to be done in that direction to a thing that is there."""
+    if edit.task == "remove_add":
+        return REMOVE
+    new = (edit.object_after or edit.object_before, edit.look_after)
+    if way == "reverse":
+        new = (edit.object_before, edit.look_before)
+    if without_look(edit.object_before) != without_look(edit.object_after or edit.object_before):
+        return exchange(a(with_look(without_deixis(new[0]), new[1])))
+    if new[1] is None:
+        return RESTORE
+    return recolour(new[1]) if new[1] in WORDS.colours else refinish(new[1])
+
+
+# --- simple ----------------------------------------------------------------------------------------------------------
+
+
+def simple_deeds(scene: Scene, deed: Deed, rng: Random) -> list[Told]:
+    """Templates around the thing's name, each verb once."""
+    known = references(scene)
+    if not known:
+        return []
+    told = []
+    for pattern in rng.sample(deed.brief, len(deed.brief)):
+        query = rng.choice(known[:2])
+        told.append((sentence(pattern.format(x=definite(query))), "template", query))
+    return told
+
+
+def simple_adds(scene: Scene, rng: Random) -> list[Told]:
+    """Templates with the new thing's name, and its place where that is needed or can be told."""
+    name = Is("name", scene.target.name)
+    others = [thing for thing in scene.objects if thing.object_id != scene.target.object_id]
+    another = any(head(thing.name) == head(scene.target.name) and number(thing.name) == "one" for thing in others)
+    spoken = with_look(without_deixis(scene.target.name), scene.target.colour if rng.random() < 0.5 else None)
+    another = another and spoken == without_deixis(scene.target.name)
+    corner = frame(scene.target)
+    spots = [All((name, place)) for place in relations(scene)] + ([All((name, *corner))] if corner else [])
+    told: list[Told] = []
+    queries: list[Query] = [name, *spots]
+    for query in queries:
+        if picks(query, scene.objects) == [scene.target.object_id]:
+            told += [(sentence(text), "template", query) for text in simple_additions(spoken, where(query), another)]
+    rng.shuffle(told)
+    return told
+
+
+# --- advanced --------------------------------------------------------------------------------------------------------
+
+
+def advanced_deeds(scene: Scene, deed: Deed, rng: Random, counting: bool) -> list[Told]:
+    """Sentences in random order, the first ones of different styles; only a choice may name the target."""
+    speaker = Speaker(scene, deed, rng)
+    found: list[Told] = []
+    for clue in _dealt(list(clues(scene, counting)), rng):
+        spoken = speaker.speak(clue)
+        if spoken is None:
+            continue
+        text, form = spoken
+        if clue.style in ("pair", "extreme", "pick", "count") or not scene.names_target(text):
+            found.append((text, form, clue.query))
+    return found
+
+
+def advanced_adds(scene: Scene, edit: Edit, rng: Random) -> list[Told]:
+    """What to add in other words than its name, or in its detailed ones, and a verified place."""
+    detail = detail_of(edit.detail_before, scene.target.name)
+    found: list[Told] = []
+    dealt = list(_dealt(list(places(scene)), rng))
+    # the bare name is the last resort: a description is what makes the instruction an advanced one
+    rank = {"thing": 1 if detail else 2}
+    for clue in sorted(dealt, key=lambda clue: rank.get(clue.style, 0)):
+        spoken = next(iter(additions(clue, scene, detail, rng)), None)
+        if spoken:
+            found.append((*spoken, clue.query))
+    return found
+
+
+def _dealt(found: list[Clue], rng: Random) -> Iterator[Clue]:
+    """The clues in rounds: in each round one of every style, so that the first few differ in style."""
+    styles = sorted({clue.style for clue in found})
+    hands = {style: [clue for clue in found if clue.style == style] for style in styles}
+    for hand in hands.values():
+        rng.shuffle(hand)
+    while any(hands.values()):
+        rng.shuffle(styles)
+        yield from (hands[style].pop() for style in styles if hands[style])
+
+
+def detail_of(detail: str, name: str) -> str:
+    """The start of a detailed description as a noun phrase with its article, if it is one and short enough."""
+    text = detail.strip().split(",")[0].split(".")[0].strip()
+    words = words_of(text)
+    if not text or head(name) not in words or not len(words_of(name)) < len(words) <= LONGEST_DETAIL:
+        return ""
+    if words[0] in ("a", "an", "some"):
+        return text[:1].lower() + text[1:]
+    return "" if words[0] in ("the", "this", "it", "there") or number(name) != "one" else a(text[:1].lower() + text[1:])
