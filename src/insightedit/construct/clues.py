@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, product
 
-from insightedit.construct.geometry import Side, inside, tangled
-from insightedit.construct.grammar import WORDS, core, is_plural, number, plural, singular, words_of
+from insightedit.construct.geometry import Side, beside, inside, tangled
+from insightedit.construct.grammar import WORDS, core, number, plural, singular, words_of
 from insightedit.construct.lexicon import lexicon
 from insightedit.construct.referring import (
     EXTREMES,
     RELATIONS,
+    SIDES,
     All,
     AnyOf,
     Between,
     Is,
+    Memo,
     Most,
     Nth,
     Query,
@@ -46,7 +48,12 @@ class Scene:
     hidden: frozenset[str] = frozenset()  # ids of things that may not serve as landmarks: the edit covers them
 
     def picks_target(self, query: Query) -> bool:
-        return picks(query, self.objects) == [self.target.object_id]
+        return picks(query, self.objects, self.memo) == [self.target.object_id]
+
+    @cached_property
+    def memo(self) -> Memo:
+        """What formulas said of these objects so far."""
+        return {}
 
     @cached_property
     def banned(self) -> frozenset[str]:
@@ -70,7 +77,7 @@ class Scene:
             thing
             for thing in self.objects
             if thing.object_id not in self.hidden | {self.target.object_id}
-            and picks(Is("name", thing.name), self.objects) == [thing.object_id]
+            and picks(Is("name", thing.name), self.objects, self.memo) == [thing.object_id]
         ]
 
     @cached_property
@@ -86,7 +93,7 @@ class Scene:
 
     def true(self, query: Query) -> bool:
         """True of the target, of others perhaps too."""
-        return truths(query, self.objects)[self.target.object_id] is True
+        return truths(query, self.objects, self.memo)[self.target.object_id] is True
 
 
 # --- parts of a description ------------------------------------------------------------------------------------------
@@ -115,7 +122,7 @@ def frame(thing: Object) -> tuple[Query, ...]:
     return ()
 
 
-def kinds(scene: Scene, thing: Object) -> list[Query]:
+def kinds(scene: Scene, thing: Object) -> list[Is]:
     """What kind of thing it is, in words that do not name the target."""
     known = lexicon()
     return [
@@ -123,7 +130,7 @@ def kinds(scene: Scene, thing: Object) -> list[Query]:
     ]
 
 
-def uses(scene: Scene, thing: Object) -> list[Query]:
+def uses(scene: Scene, thing: Object) -> list[Is]:
     """What it is for."""
     known = lexicon()
     return [
@@ -132,7 +139,13 @@ def uses(scene: Scene, thing: Object) -> list[Query]:
 
 
 def colours(thing: Object) -> list[Query]:
-    return [Is("colour", thing.colour)] if thing.colour else []
+    """Its colour; none for people, whose clothes are what was measured."""
+    return [Is("colour", thing.colour)] if thing.colour and not somebody(thing) else []
+
+
+def somebody(thing: Object) -> bool:
+    """Whether it is, or may be, a person."""
+    return any(lexicon().is_person(phrase) for phrase in (thing.name, thing.category))
 
 
 def heads(scene: Scene, thing: Object) -> list[tuple[Query, ...]]:
@@ -145,34 +158,25 @@ def heads(scene: Scene, thing: Object) -> list[tuple[Query, ...]]:
 # --- clues for a thing that is in the picture ------------------------------------------------------------------------
 
 
-def clues(scene: Scene, counting: bool = True) -> Iterator[Clue]:
-    """Everything certain that can be said to point at the target without its name, or as a choice."""
-    plain = number(scene.target.name) != "many"
-    for style, query in _untested(scene, plain, counting):
-        if scene.picks_target(query):
-            yield Clue(style, query)
-
-
-def _untested(scene: Scene, plain: bool, counting: bool) -> Iterator[tuple[str, Query]]:
+def clues(scene: Scene, counting: bool = True) -> list[Clue]:
+    """What may point at the target without its name, or as a choice; whether it does is still to be verified."""
     places: list[tuple[Query, ...]] = [(query,) for query in relations(scene)]
     corner = frame(scene.target)
-    for place in places:
-        yield "relation", All(place)
+    found = [Clue("relation", All(place)) for place in places]
     for first in heads(scene, scene.target):
-        for place in (*places, *([corner] if corner else [])):
-            yield "described", All((*first, *place))
+        found += [Clue("described", All((*first, *place))) for place in (*places, corner) if place]
         if len(first) == 2:
-            yield "described", All(first)
+            found.append(Clue("described", All(first)))
     for use in uses(scene, scene.target):
-        for place in (*places, *([corner] if corner else [])):
-            yield "use", All((use, *place))
-        if isinstance(use, Is) and use.value not in lexicon().broad:
-            yield "use", All((use,))
-    yield from (("hop", query) for query in hops(scene))
-    if plain:
-        yield from _choices(scene)
+        found += [Clue("use", All((use, *place))) for place in (*places, corner) if place]
+        if use.value not in lexicon().broad:
+            found.append(Clue("use", All((use,))))
+    found += [Clue("hop", query) for query in hops(scene)]
+    if number(scene.target.name) != "many":
+        found += [Clue(style, query) for style, query in _choices(scene)]
     if counting:
-        yield from (("count", query) for query in _counts(scene))
+        found += [Clue("count", query) for query in _counts(scene)]
+    return found
 
 
 def hops(scene: Scene) -> Iterator[Query]:
@@ -180,24 +184,15 @@ def hops(scene: Scene) -> Iterator[Query]:
     for middle in scene.objects:
         if middle.object_id in scene.hidden | {scene.target.object_id}:
             continue
-        steps = [word for word in RELATIONS if _stands(scene, word, middle)]
-        for landmark in scene.landmarks if steps else ():
-            if landmark.object_id == middle.object_id:
+        steps = [word for word, side in SIDES.items() if beside(scene.target, middle, side)]
+        sorts = ((), *((kind,) for kind in kinds(scene, middle))) if steps else ()
+        for landmark, word in product(scene.landmarks if sorts else (), RELATIONS):
+            place = Rel(word, Is("name", landmark.name))
+            if landmark is middle or truths(place, scene.objects, scene.memo)[middle.object_id] is not True:
                 continue
-            for word in RELATIONS:
-                place = Rel(word, Is("name", landmark.name))
-                for first in ((), *[(kind,) for kind in kinds(scene, middle)]):
-                    described = All((*first, place))
-                    if picks(described, scene.objects) == [middle.object_id]:
-                        yield from (Rel(step, described) for step in steps)
-
-
-def _stands(scene: Scene, word: str, anchor: Object) -> bool:
-    """Whether the target stands in that relation to a thing, whatever that is called."""
-    alias = anchor.but(name="\x00")
-    others = [alias if thing.object_id == anchor.object_id else thing for thing in scene.objects]
-    holds = word not in ("inside", "on") and truths(Rel(word, Is("name", "\x00")), others)[scene.target.object_id]
-    return bool(holds)
+            for described in (All((*sort, place)) for sort in sorts):
+                if picks(described, scene.objects, scene.memo) == [middle.object_id]:
+                    yield from (Rel(step, described) for step in steps)
 
 
 def _choices(scene: Scene) -> Iterator[tuple[str, Query]]:
@@ -208,13 +203,14 @@ def _choices(scene: Scene) -> Iterator[tuple[str, Query]]:
     for others in (*combinations(fair, 1), *combinations(fair, 2)):
         if len(others) == 2 and not _apart(*others):
             continue
-        members = (scene.target_name, *(Is("name", thing.name) for thing in others))
+        members = (Is("name", scene.target.name), *(Is("name", thing.name) for thing in others))
         among = AnyOf(tuple(sorted(members, key=str)))  # sorted: the order tells nothing
-        for word in EXTREMES:
+        told = {word for member in members for word in words_of(member.value)}
+        # "which is farther left, the left eye or ..." is no question
+        for word in EXTREMES if not told & (WORDS.deictic | WORDS.before_colour) else ():
             yield ("pair" if len(others) == 1 else "extreme"), Most(word, among)
         if len(others) == 2:
-            told = not set(words_of(" ".join(str(member) for member in members))) & WORDS.colours
-            yield from (("pick", All((among, shade))) for shade in colours(scene.target) if told)
+            yield from (("pick", All((among, shade))) for shade in colours(scene.target) if not told & WORDS.colours)
             yield from (("pick", All((among, use))) for use in uses(scene, scene.target))
 
 
@@ -226,9 +222,10 @@ def _apart(one: Object, other: Object) -> bool:
 def _counts(scene: Scene) -> Iterator[Query]:
     """The target by its number in a row of its kind."""
     of = Is("category", scene.target.category)
-    found = truths(of, scene.objects)
+    found = truths(of, scene.objects, scene.memo)
     count = sum(value is True for value in found.values())
-    if not 2 <= count <= MOST_COUNTED or is_plural(core(scene.target.category)[-1]):
+    countable = number(scene.target.category) == "one" and not set(words_of(scene.target.category)) & WORDS.deictic
+    if not 2 <= count <= MOST_COUNTED or not countable:
         return
     sides: Sequence[Side] = ("left", "right", "top", "bottom")
     for side in sides:
@@ -239,43 +236,39 @@ def _counts(scene: Scene) -> Iterator[Query]:
 # --- clues for a thing that is still to come ------------------------------------------------------------------------
 
 
-def places(scene: Scene) -> Iterator[Clue]:
-    """What the new thing is, and where it goes, so that nothing else in the finished picture fits both."""
+def places(scene: Scene) -> list[Clue]:
+    """What the new thing is, and where it goes; whether anything else fits both is still to be verified."""
     spots: list[tuple[Query, ...]] = [(query,) for query in relations(scene)]
-    corner = frame(scene.target)
-    kind_spots = (*spots, *([corner] if corner else []))
+    spots += [corner] if (corner := frame(scene.target)) else []
     known: list[tuple[str, tuple[Query, ...]]] = [
-        ("kind", head) for head in heads(scene, scene.target) if head[-1:] != ()
+        ("kind", first)
+        for first in heads(scene, scene.target)
+        if any(isinstance(part, Is) and part.field == "kind" for part in first)
     ]
-    known = [(style, head) for style, head in known if any(isinstance(q, Is) and q.field == "kind" for q in head)]
     known += [("purpose", (use,)) for use in uses(scene, scene.target)]
     known += [("thing", (Is("name", scene.target.name),))]
-    for style, head in known:
-        for spot in kind_spots:
-            if scene.picks_target(query := All((*head, *spot))):
-                yield Clue(style, query)
-    for step in hops(scene):
-        for _, head in known:
-            if scene.picks_target(query := All((*head, step))):
-                yield Clue("step", query)
+    found = [Clue(style, All((*first, *spot))) for style, first in known for spot in spots]
+    return found + [Clue("step", All((*first, step))) for step in hops(scene) for _, first in known]
 
 
 # --- references by name ----------------------------------------------------------------------------------------------
 
 
 def references(scene: Scene) -> list[Query]:
-    """The target by its name, with as little beside it as makes it the only one; the surest way first."""
+    """The target by its name, with as little beside it as makes it the only one."""
     name = Is("name", scene.target.name)
-    shades = [All((shade, name)) for shade in colours(scene.target) if shade_fits(scene.target)]
-    if scene.target_name is not None:
-        return [name, *(query for query in shades if scene.picks_target(query))]
+    coloured = [query for query in shades(scene.target) if scene.picks_target(query)]
+    if scene.target_name is not None or coloured:
+        return [*([name] if scene.target_name is not None else []), *coloured]
     corner = frame(scene.target)
     spots = [All((name, *corner))] if corner else []
     spots += [All((name, place)) for place in relations(scene)]
     rows: list[Query] = [Most(word, name) for word in ("leftmost", "rightmost", "highest", "lowest")]
-    return [query for query in (*shades, *spots, *rows) if scene.picks_target(query)]
+    return [query for query in spots if scene.picks_target(query)] or [row for row in rows if scene.picks_target(row)]
 
 
-def shade_fits(thing: Object) -> bool:
-    """Whether the name leaves room for the colour: it holds no look of its own."""
-    return not set(core(thing.name)[:-1]) & WORDS.looks and thing.colour not in core(thing.name)
+def shades(thing: Object) -> list[Query]:
+    """The thing by its colour and name, if the name leaves room for the colour: it holds no look of its own."""
+    if set(core(thing.name)[:-1]) & WORDS.looks or thing.colour in core(thing.name):
+        return []
+    return [All((shade, Is("name", thing.name))) for shade in colours(thing)]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from insightedit.backends.describe.annotations import describe
-from insightedit.construct.photo_step import PhotoStep
+from insightedit.construct.photo_step import WorkStep
 from insightedit.construct.work import Description, Work
 from insightedit.core.config import Knobs
 from insightedit.core.errors import Unfit
+from insightedit.core.record import Reject
 
 
 class DescribeKnobs(Knobs):
@@ -19,7 +20,7 @@ class DescribeKnobs(Knobs):
     max_objects: int = 30
 
 
-class Describe(PhotoStep[Description]):
+class Describe(WorkStep[Description]):
     """Photo -> caption and named objects."""
 
     name, version, value = "describe", "1", Description
@@ -35,6 +36,11 @@ class Describe(PhotoStep[Description]):
             raise Unfit(
                 "no_usable_object", f"{len(photo.notes)} noted, none usable: {rejects[0].reason}", "one or more"
             )
-        return Description(
-            photo_id=photo.photo_id, caption=caption, objects=objects[: self.knobs.max_objects], rejects=rejects
-        )
+        most = self.knobs.max_objects
+        wanted = f"at most {most} of a photograph"
+        for place, thing in enumerate(objects[most:], most + 1):
+            identity = {"photo_id": photo.photo_id, "object_id": thing.object_id, "uri": photo.uri}
+            rejects.append(
+                Reject(step=self.name, reason="too_many_objects", seen=f"no. {place}", wanted=wanted, **identity)
+            )
+        return Description(photo_id=photo.photo_id, caption=caption, objects=objects[:most], rejects=rejects)

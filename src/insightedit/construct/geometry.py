@@ -138,10 +138,15 @@ def _share(part: np.ndarray, left: int, top: int, whole: np.ndarray, whole_left:
 
 def covered(part: Object, whole: Object) -> float | None:
     """Share of one mask inside the other; None without masks."""
-    one, two = _mask(part), _mask(whole)
-    if one is None or two is None:
+    if part.mask is None or whole.mask is None:
         return None
-    return _share(one[0].crop, one[0].left, one[0].top, two[0].crop, two[0].left, two[0].top)
+    return _covered(*part.mask.size, part.mask.counts, *whole.mask.size, whole.mask.counts)
+
+
+@lru_cache(maxsize=4096)
+def _covered(part_h: int, part_w: int, part: str, whole_h: int, whole_w: int, whole: str) -> float:
+    one, two = _decoded(part_h, part_w, part)[0], _decoded(whole_h, whole_w, whole)[0]
+    return _share(one.crop, one.left, one.top, two.crop, two.left, two.top)
 
 
 def tangled(one: Object, other: Object) -> bool:

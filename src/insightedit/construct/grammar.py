@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +26,7 @@ PLURALS = {  # irregular: one -> many
     "photo": "photos", "tomato": "tomatoes", "potato": "potatoes", "mango": "mangoes", "hero": "heroes", "bus": "buses",
     "gas": "gases", "quiz": "quizzes", "life": "lives", "wife": "wives",
 }  # fmt: skip
+SPELLED = {"tv": "TV", "dvd": "DVD", "cd": "CD", "suv": "SUV", "led": "LED"}  # names come in lower case
 SAME = frozenset(one for one, many in PLURALS.items() if one == many)
 SINGULARS = {many: one for one, many in PLURALS.items() if one != many}
 
@@ -69,16 +71,17 @@ def words_of(text: str) -> list[str]:
     return re.findall(r"[a-z0-9]+(?:[-'][a-z0-9]+)*", text.lower())
 
 
-def core(name: str) -> list[str]:
+@lru_cache(maxsize=8192)
+def core(name: str) -> tuple[str, ...]:
     """The words before the first preposition: what the thing is."""
     words = words_of(name)
     end = next((at for at, word in enumerate(words) if at and word in WORDS.prepositions), len(words))
-    return words[:end]
+    return tuple(words[:end])
 
 
 def head(name: str) -> str:
     """The noun of a name: "cup" of "coffee cup with saucer"."""
-    return (core(name) or [""])[-1]
+    return (core(name) or ("",))[-1]
 
 
 def number(name: str) -> Number:
@@ -176,13 +179,13 @@ def the(name: str) -> str:
 
 def dressed(name: str) -> str:
     """Names leave articles out; inside a phrase English wants them: man in beige coat -> man in a beige coat."""
-    words = name.split()
+    words = [SPELLED.get(word, word) for word in name.split()]
     for at, word in enumerate(words[1:], 1):
         if word in ("in", "wearing") and words[-1].lower() in WORDS.clothes and at < len(words) - 1:
             rest = " ".join(words[at + 1 :])
             if words[at + 1] not in ("a", "an", "the", "his", "her"):
                 return " ".join([*words[: at + 1], article(rest), rest])
-    return name
+    return " ".join(words)
 
 
 def pronoun(name: str, person: bool = False) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from random import Random
 from typing import Literal
 
-from insightedit.construct.clues import Clue, Scene, clues, frame, places, references, relations
+from insightedit.construct.clues import Clue, Scene, clues, colours, frame, places, references, relations, shades
 from insightedit.construct.geometry import covered
 from insightedit.construct.grammar import (
     WORDS,
@@ -21,7 +21,7 @@ from insightedit.construct.grammar import (
     without_look,
     words_of,
 )
-from insightedit.construct.photo_step import PhotoStep
+from insightedit.construct.lexicon import lexicon
 from insightedit.construct.referring import All, Is, Query, picks
 from insightedit.construct.templates import (
     REMOVE,
@@ -34,6 +34,7 @@ from insightedit.construct.templates import (
     recolour,
     refinish,
     simple_additions,
+    uncover,
     where,
 )
 from insightedit.construct.work import Worded, Wording, Work
@@ -41,8 +42,11 @@ from insightedit.core.config import Knobs
 from insightedit.core.record import Direction, Edit, Instruction, Object, Reject
 from insightedit.core.seed import derive
 
+Told = tuple[str, str, Query]  # text, form, formula
 Kind = Literal["simple", "advanced"]
 DIRECTIONS: tuple[Direction, Direction] = ("forward", "reverse")
+CHOICES = frozenset(["pair", "extreme", "pick"])
+NAMING = CHOICES | {"count"}  # these offer the target by its name, beside others
 HIDDEN = 0.3  # a landmark may be covered by this share of the edit's own mask
 LONGEST_DETAIL = 9  # words of a detailed description that still fit into an instruction
 
@@ -56,7 +60,7 @@ class InstructKnobs(Knobs):
     counting: bool = True  # say "of the three dandelions"; turn off where photographs are annotated incompletely
 
 
-class Instruct(PhotoStep[Wording]):
+class Instruct(WorkStep[Wording]):
     """Words for every edit, there and back; a direction that cannot be named for certain is reported."""
 
     name, version, value = "instruct", "1", Wording
@@ -100,17 +104,14 @@ def instructions(
         deed = deed_of(edit, scene, way)
         plain, clever = simple_deeds(scene, deed, simple), advanced_deeds(scene, deed, advanced, knobs.counting)
     lines: list[Instruction] = []
-    wanted: tuple[tuple[Kind, int, list[Told]], ...] = (
+    wanted: tuple[tuple[Kind, int, Iterable[Told]], ...] = (
         ("simple", knobs.simple_per_direction, plain),
         ("advanced", knobs.advanced_per_direction, clever),
     )
     for kind, limit, told in wanted:
         made = (_written(text, form, query, scene, way, kind, knobs.max_words) for text, form, query in told)
-        lines += _first([line for line in made if line is not None], limit)
+        lines += _first((line for line in made if line is not None), limit)
     return lines
-
-
-Told = tuple[str, str, Query]  # text, form, formula
 
 
 def _written(
@@ -118,7 +119,7 @@ def _written(
 ) -> Instruction | None:
     """The instruction, if it is verified, short enough and free of stumbling repeats."""
     words = text.split()
-    chosen = picks(query, scene.objects)
+    chosen = picks(query, scene.objects, scene.memo)
     tokens = words_of(text)
     stumbles = any(one == two for one, two in pairwise(tokens))
     if chosen != [scene.target.object_id] or len(words) > max_words or stumbles:
@@ -128,9 +129,14 @@ def _written(
     )
 
 
-def _first(lines: list[Instruction], limit: int) -> list[Instruction]:
-    """The first few that differ in text."""
-    return list({line.text: line for line in lines}.values())[:limit]
+def _first(lines: Iterable[Instruction], limit: int) -> list[Instruction]:
+    """The first few that differ in text; no more are made than are wanted."""
+    chosen: dict[str, Instruction] = {}
+    for line in lines:
+        if len(chosen) >= limit:
+            break
+        chosen.setdefault(line.text, line)
+    return list(chosen.values())
 
 
 # --- the scene that a reader of one direction sees -------------------------------------------------------------------
@@ -154,20 +160,21 @@ def scene_of(edit: Edit, objects: Sequence[Object], way: Direction) -> Scene:
 
 def looks_before(edit: Edit, thing: Object) -> Object:
     """The object as the source picture shows it."""
-    own = thing.colour if edit.natural == "source" else None
-    return _dressed(thing, edit.object_before, edit.category, edit.look_before, own)
+    if edit.natural == "source" and (edit.look_before is None or edit.look_before in WORDS.colours):
+        return thing.but(name=edit.object_before, category=edit.category, colour=edit.look_before or thing.colour)
+    return _dressed(thing, edit.object_before, edit.category, edit.look_before)
 
 
 def looks_after(edit: Edit, thing: Object) -> Object:
     """The object as the edited picture shows it, without the words for its old look."""
     name = edit.object_after or edit.object_before
     name = name if edit.method == "transplant" else without_look(name)
-    return _dressed(thing, name, edit.category_after or edit.category, edit.look_after, None)
+    return _dressed(thing, name, edit.category_after or edit.category, edit.look_after)
 
 
-def _dressed(thing: Object, name: str, category: str, look: str | None, own: str | None) -> Object:
+def _dressed(thing: Object, name: str, category: str, look: str | None) -> Object:
     """The object under a name and a look; a material becomes a part of the name, a colour is the object's colour."""
-    shown = thing.but(name=name, category=category or thing.category, colour=own)
+    shown = thing.but(name=name, category=category or thing.category, colour=None)
     if without_look(name) != without_look(thing.name):  # transplanted: another thing, of a size that nobody measured
         shown = shown.but(area=0, supercategory="", mask=None)
     if look is None:
@@ -186,10 +193,15 @@ def deed_of(edit: Edit, scene: Scene, way: Direction) -> Deed:
     if way == "reverse":
         new = (edit.object_before, edit.look_before)
     if without_look(edit.object_before) != without_look(edit.object_after or edit.object_before):
-        return exchange(a(with_look(without_deixis(new[0]), new[1])))
+        name = without_deixis(new[0])
+        # colours of people are those of their clothes
+        return exchange(a(name if lexicon().is_person(name) else with_look(name, new[1])))
     if new[1] is None:
         return RESTORE
-    return recolour(new[1]) if new[1] in WORDS.colours else refinish(new[1])
+    if new[1] not in WORDS.colours:
+        return refinish(new[1])
+    old = edit.look_after if way == "reverse" else edit.look_before
+    return uncover(new[1]) if old and old not in WORDS.colours else recolour(new[1])
 
 
 # --- simple ----------------------------------------------------------------------------------------------------------
@@ -200,9 +212,11 @@ def simple_deeds(scene: Scene, deed: Deed, rng: Random) -> list[Told]:
     known = references(scene)
     if not known:
         return []
-    told = []
-    for pattern in rng.sample(deed.brief, len(deed.brief)):
-        query = rng.choice(known[:2])
+    told: list[Told] = []
+    short = scene.target_name is not None or known[0] in shades(scene.target)
+    patterns = deed.brief if short else deed.long
+    for pattern in rng.sample(patterns, len(patterns)):
+        query = rng.choice(known[:2] if short else known)
         told.append((sentence(pattern.format(x=definite(query))), "template", query))
     return told
 
@@ -212,14 +226,15 @@ def simple_adds(scene: Scene, rng: Random) -> list[Told]:
     name = Is("name", scene.target.name)
     others = [thing for thing in scene.objects if thing.object_id != scene.target.object_id]
     another = any(head(thing.name) == head(scene.target.name) and number(thing.name) == "one" for thing in others)
-    spoken = with_look(without_deixis(scene.target.name), scene.target.colour if rng.random() < 0.5 else None)
+    shade = scene.target.colour if colours(scene.target) else None
+    spoken = with_look(without_deixis(scene.target.name), shade if rng.random() < 0.5 else None)
     another = another and spoken == without_deixis(scene.target.name)
     corner = frame(scene.target)
     spots = [All((name, place)) for place in relations(scene)] + ([All((name, *corner))] if corner else [])
     told: list[Told] = []
     queries: list[Query] = [name, *spots]
     for query in queries:
-        if picks(query, scene.objects) == [scene.target.object_id]:
+        if picks(query, scene.objects, scene.memo) == [scene.target.object_id]:
             told += [(sentence(text), "template", query) for text in simple_additions(spoken, where(query), another)]
     rng.shuffle(told)
     return told
@@ -228,51 +243,57 @@ def simple_adds(scene: Scene, rng: Random) -> list[Told]:
 # --- advanced --------------------------------------------------------------------------------------------------------
 
 
-def advanced_deeds(scene: Scene, deed: Deed, rng: Random, counting: bool) -> list[Told]:
+def advanced_deeds(scene: Scene, deed: Deed, rng: Random, counting: bool) -> Iterator[Told]:
     """Sentences in random order, the first ones of different styles; only a choice may name the target."""
     speaker = Speaker(scene, deed, rng)
-    found: list[Told] = []
-    for clue in _dealt(list(clues(scene, counting)), rng):
+    for clue in _dealt(clues(scene, counting), scene, rng):
         spoken = speaker.speak(clue)
-        if spoken is None:
-            continue
-        text, form = spoken
-        if clue.style in ("pair", "extreme", "pick", "count") or not scene.names_target(text):
-            found.append((text, form, clue.query))
-    return found
+        if spoken and (clue.style in NAMING or not scene.names_target(spoken[0])):
+            yield (*spoken, clue.query)
 
 
-def advanced_adds(scene: Scene, edit: Edit, rng: Random) -> list[Told]:
+def advanced_adds(scene: Scene, edit: Edit, rng: Random) -> Iterator[Told]:
     """What to add in other words than its name, or in its detailed ones, and a verified place."""
     detail = detail_of(edit.detail_before, scene.target.name)
-    found: list[Told] = []
-    dealt = list(_dealt(list(places(scene)), rng))
+    found = places(scene)
     # the bare name is the last resort: a description is what makes the instruction an advanced one
-    rank = {"thing": 1 if detail else 2}
-    for clue in sorted(dealt, key=lambda clue: rank.get(clue.style, 0)):
-        spoken = next(iter(additions(clue, scene, detail, rng)), None)
-        if spoken:
-            found.append((*spoken, clue.query))
-    return found
+    bare = [clue for clue in found if not detail and _names(clue.query)]
+    for clues_ in ([clue for clue in found if clue not in bare], bare):
+        for clue in _dealt(clues_, scene, rng):
+            for text, form in additions(clue, scene, detail, rng):
+                yield text, form, clue.query
+                break
 
 
-def _dealt(found: list[Clue], rng: Random) -> Iterator[Clue]:
-    """The clues in rounds: in each round one of every style, so that the first few differ in style."""
-    styles = sorted({clue.style for clue in found})
-    hands = {style: [clue for clue in found if clue.style == style] for style in styles}
+def _names(query: Query) -> bool:
+    return isinstance(query, All) and isinstance(query.parts[0], Is) and query.parts[0].field == "name"
+
+
+def _dealt(found: list[Clue], scene: Scene, rng: Random) -> Iterator[Clue]:
+    """Verified clues in rounds, one of every style in each, so that the first few differ; all choices are one style."""
+    hands: dict[str, list[Clue]] = {}
+    for clue in found:
+        hands.setdefault("choice" if clue.style in CHOICES else clue.style, []).append(clue)
     for hand in hands.values():
         rng.shuffle(hand)
-    while any(hands.values()):
-        rng.shuffle(styles)
-        yield from (hands[style].pop() for style in styles if hands[style])
+    while hands:
+        for style in rng.sample(sorted(hands), len(hands)):
+            while hands[style] and not scene.picks_target(hands[style][-1].query):
+                hands[style].pop()
+            if hands[style]:
+                yield hands[style].pop()
+            else:
+                del hands[style]
 
 
 def detail_of(detail: str, name: str) -> str:
     """The start of a detailed description as a noun phrase with its article, if it is one and short enough."""
     text = detail.strip().split(",")[0].split(".")[0].strip()
     words = words_of(text)
+    if number(name) != "one" and words[:1] != ["some"]:
+        return ""  # "a water in a jug" is no English
     if not text or head(name) not in words or not len(words_of(name)) < len(words) <= LONGEST_DETAIL:
         return ""
     if words[0] in ("a", "an", "some"):
         return text[:1].lower() + text[1:]
-    return "" if words[0] in ("the", "this", "it", "there") or number(name) != "one" else a(text[:1].lower() + text[1:])
+    return "" if words[0] in ("the", "this", "it", "there") else a(text[:1].lower() + text[1:])

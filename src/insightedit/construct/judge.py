@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from insightedit.construct.photo_step import PhotoStep
+from insightedit.construct.photo_step import WorkStep
 from insightedit.construct.work import Painting, Verdict, Wording, Work
 from insightedit.core.config import Knobs
 from insightedit.core.image import decode_own
@@ -31,7 +31,7 @@ class JudgeKnobs(Knobs):
         return float(getattr(self, f"min_quality_{method}"))
 
 
-class Judge(PhotoStep[Verdict]):
+class Judge(WorkStep[Verdict]):
     """Edits with pictures and words -> scores, and whether each direction is kept."""
 
     name, version, value = "judge", "1", Verdict

@@ -36,12 +36,7 @@ class Lexicon:
 
     def tags(self, thing: Object) -> Tags | None:
         """The tags of a thing by its name, else its category, else what its supercategory tells; None if unknown."""
-        for phrase in (thing.name, thing.category):
-            if (noun := self.noun(phrase)) is not None:
-                return self.nouns[noun]
-        if any(self._feigned(phrase) for phrase in (thing.name, thing.category)):
-            return None
-        return self.supercategories.get(thing.supercategory.lower())
+        return _tags_of(thing.name, thing.category, thing.supercategory)
 
     def noun(self, phrase: str) -> str | None:
         """The lexicon's word for a name: the longest ending that it knows, unless a word before it casts doubt."""
@@ -54,6 +49,11 @@ class Lexicon:
                 return None if self.doubtful_before & set(words[:start]) else ending
         return None
 
+    def is_person(self, phrase: str) -> bool:
+        """Whether a name is, or may be, that of a person."""
+        noun = self.noun(phrase)
+        return noun is not None and self.nouns[noun].get("person", False) is not False
+
     def is_container(self, thing: Object) -> bool:
         return any(_ends_in(phrase, self.containers) for phrase in (thing.name, thing.category))
 
@@ -65,13 +65,21 @@ class Lexicon:
         tags = self.tags(thing)
         return None if tags is None or not any(tags.get(tag) for tag in self.portable) else True
 
-    def _feigned(self, phrase: str) -> bool:
-        return bool(self.doubtful_before & set(core(phrase.lower())[:-1]))
-
 
 def _ends_in(phrase: str, words: frozenset[str]) -> bool:
     tokens = core(phrase.lower())
     return any(" ".join(tokens[start:]) in words for start in range(len(tokens)))
+
+
+@lru_cache(maxsize=8192)
+def _tags_of(name: str, category: str, supercategory: str) -> Tags | None:
+    known = lexicon()
+    for phrase in (name, category):
+        if (noun := known.noun(phrase)) is not None:
+            return known.nouns[noun]
+    if any(known.doubtful_before & set(core(phrase.lower())[:-1]) for phrase in (name, category)):
+        return None
+    return known.supercategories.get(supercategory.lower())
 
 
 @lru_cache(maxsize=1)

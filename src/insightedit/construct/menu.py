@@ -26,10 +26,10 @@ class RemovalKnobs(Knobs):
     min_mask_score: float = 0.30
     max_share: float = 0.15  # of the frame
     max_border_share: float = 0.30  # of the outline that the frame cuts
-    grow_share: float = 0.04  # of the object's size (root of its area)
+    grow_share: float = 0.06  # of the object's size (root of its area)
     grow_least_px: int = 4
-    grow_most_px: int = 24
-    shadow: bool = True  # a soft shadow beside the object goes with it
+    grow_most_px: int = 48
+    shadow: bool = False  # take a soft shadow beside the object too; it is found unreliably
 
 
 class LookKnobs(Knobs):

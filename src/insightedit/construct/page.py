@@ -26,7 +26,7 @@ from insightedit import __version__
 from insightedit.construct.row import FunnelLine, Row
 from insightedit.construct.tally import SCORES, Tally
 from insightedit.core.files import write_text
-from insightedit.core.image import decode_own, fit_within
+from insightedit.core.image import decode_own
 from insightedit.core.mask import Mask
 from insightedit.core.record import Edit, Reject
 
@@ -113,12 +113,12 @@ class Gallery:
 
     def _picture(self, jpeg: bytes, sha256: str, side: int) -> tuple[str, int, int]:
         """Store a small copy under the name of its content; name, width, height."""
-        pixels = fit_within(decode_own(jpeg), side)
+        image = Image.open(io.BytesIO(jpeg), formats=("JPEG",))
+        image.thumbnail((side, side))  # the decoder itself halves, which is several times faster than a resize
         name = f"{re.sub('[^0-9a-f]', '', sha256)[:16]}-{side}.jpg"
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "JPEG", quality=85)
-        (self.folder / name).write_bytes(buffer.getvalue())
-        return name, pixels.shape[1], pixels.shape[0]
+        if not (self.folder / name).exists():  # edits of one photograph share its source
+            image.save(self.folder / name, "JPEG", quality=85)
+        return name, image.width, image.height
 
     def _edit(self, row: Row) -> dict[str, Any]:
         source, width, height = self._picture(row.source_image.bytes, row.source_sha256, SIDE)

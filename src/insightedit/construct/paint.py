@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from insightedit.backends.paint.material import remake, suitable_materials
-from insightedit.backends.paint.patchmatch import fill
+from insightedit.backends.paint.patchmatch import fill, strangers
 from insightedit.backends.paint.recolour import Painted, recolour, suitable_colours
 from insightedit.backends.paint.shadow import with_shadow
 from insightedit.backends.paint.transplant import cut_out, fits, place
@@ -146,7 +146,7 @@ class Paint(PhotoStep[Painting]):
         for other in work.objects:
             if other.object_id != thing.object_id and other.mask is not None:
                 others |= mask_of(other).full()
-        hole &= ~(others & ~mask.full())  # neighbours stay whole
+        hole &= ~strangers(others & ~mask.full(), mask.full())  # a neighbour stays whole; the ground it lies on may not
         seed = derive(self.seed, thing.object_id, "removal")
         return Painted(fill(image, hole, avoid=others & ~hole, seed=seed), hole)
 

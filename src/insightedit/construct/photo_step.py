@@ -18,19 +18,11 @@ from insightedit.flow.step import Step
 Out = TypeVar("Out", bound=Record)
 
 
-class PhotoStep(Step[Work, Out]):
-    """A step of construction. Subclasses write `one`, which may raise `Unfit` to reject the photograph.
+class WorkStep(Step[Work, Out]):
+    """A step that works on what is known of a photograph, without its pixels.
 
-    Args:
-        knobs: the step's own section of the configuration.
-        seed: of the run.
-        root: of the photographs.
-        source: how photographs are opened.
+    Subclasses write `one`, which may raise `Unfit` to reject the photograph.
     """
-
-    def __init__(self, knobs: Knobs, seed: int, root: Path, source: SourceKnobs) -> None:
-        super().__init__(knobs, seed)
-        self.root, self.source = root, source
 
     def one(self, work: Work) -> Out:
         """What this step finds in one photograph."""
@@ -52,6 +44,21 @@ class PhotoStep(Step[Work, Out]):
     def arrange(self, items: Sequence[Work]) -> Sequence[Work]:
         """Pictures stay behind unless the step reads them: they are megabytes each."""
         return items if "paint" in self.needs else [_without_pictures(work) for work in items]
+
+
+class PhotoStep(WorkStep[Out]):
+    """A step that opens the photograph.
+
+    Args:
+        knobs: the step's own section of the configuration.
+        seed: of the run.
+        root: of the photographs.
+        source: how photographs are opened.
+    """
+
+    def __init__(self, knobs: Knobs, seed: int, root: Path, source: SourceKnobs) -> None:
+        super().__init__(knobs, seed)
+        self.root, self.source = root, source
 
     def open(self, work: Work) -> np.ndarray:
         """uint8 RGB (H, W, 3) of the photograph."""

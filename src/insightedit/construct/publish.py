@@ -161,6 +161,8 @@ class _Writing:
         files = self._close()
         self.rejects.close()
         funnel = [self._with_reasons(line) for line in funnel]
+        counted = self.tally.splits
+        self.tally.splits = Counter({name: counted[name] for name in self.splits if counted[name]})  # in their order
         facts = Facts(
             name=self.knobs.name,
             title=self.knobs.title,

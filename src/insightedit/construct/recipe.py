@@ -38,11 +38,11 @@ class Recipe(Knobs):
             root: of the photographs.
         """
         return [
-            Describe(self.describe, self.seed, root, self.source),
+            Describe(self.describe, self.seed),
             Segment(self.segment, self.seed, root, self.source),
             Paint(self.paint, self.seed, root, self.source),
-            Instruct(self.instruct, self.seed, root, self.source),
-            Judge(self.judge, self.seed, root, self.source),
+            Instruct(self.instruct, self.seed),
+            Judge(self.judge, self.seed),
         ]
 
     def identity(self, listing_mark: str) -> dict[str, Any]:

@@ -130,6 +130,7 @@ class Nth:
 
 
 Query = Is | Rel | Between | All | AnyOf | Most | Nth
+Memo = dict[Query, Truths]
 
 
 def parse(text: str) -> Query:
@@ -191,33 +192,40 @@ def evaluate(query: Query, objects: Sequence[Object]) -> set[str]:
     return {object_id for object_id, fits in truths(query, objects).items() if fits}
 
 
-def picks(query: Query, objects: Sequence[Object]) -> list[str]:
+def picks(query: Query, objects: Sequence[Object], memo: Memo | None = None) -> list[str]:
     """The one object that fits for certain while all others certainly do not, as a list of one id; else empty."""
-    found = truths(query, objects)
+    found = truths(query, objects, memo)
     fitting = [object_id for object_id, fits in found.items() if fits is not False]
     return fitting if len(fitting) == 1 and found[fitting[0]] else []
 
 
-def truths(query: Query, objects: Sequence[Object]) -> Truths:
-    """What the formula says of each object."""
+def truths(query: Query, objects: Sequence[Object], memo: Memo | None = None) -> Truths:
+    """What the formula says of each object. `memo` keeps what formulas said of these same objects before."""
+    memo = {} if memo is None else memo
+    if query not in memo:
+        memo[query] = _truths(query, objects, memo)
+    return memo[query]
+
+
+def _truths(query: Query, objects: Sequence[Object], memo: Memo) -> Truths:
     match query:
         case Is(field="name"):
             return {thing.object_id: _named(thing, query.value, objects) for thing in objects}
         case Is():
             return {thing.object_id: _has(thing, query) for thing in objects}
         case Rel():
-            return _related(query, objects)
+            return _related(query, objects, memo)
         case Between():
-            return _between(query, objects)
+            return _between(query, objects, memo)
         case All():
-            columns = [truths(part, objects) for part in query.parts]
+            columns = [truths(part, objects, memo) for part in query.parts]
             return {thing.object_id: _and([column[thing.object_id] for column in columns]) for thing in objects}
         case AnyOf():
-            return _one_of(query, objects)
+            return _one_of(query, objects, memo)
         case Most():
-            return _most(query, objects)
+            return _most(query, objects, memo)
         case Nth():
-            return _nth(query, objects)
+            return _nth(query, objects, memo)
 
 
 def _and(values: Sequence[Truth]) -> Truth:
@@ -228,9 +236,9 @@ def _doubt(objects: Sequence[Object]) -> Truths:
     return {thing.object_id: None for thing in objects}
 
 
-def _one(query: Query, objects: Sequence[Object]) -> Object | None:
+def _one(query: Query, objects: Sequence[Object], memo: Memo) -> Object | None:
     """The object that a formula picks for certain."""
-    chosen = picks(query, objects)
+    chosen = picks(query, objects, memo)
     return next((thing for thing in objects if chosen == [thing.object_id]), None)
 
 
@@ -284,8 +292,8 @@ def _may_be_called(thing: Object, name: str) -> Truth:
     return False
 
 
-def _related(query: Rel, objects: Sequence[Object]) -> Truths:
-    anchor = _one(query.anchor, objects)
+def _related(query: Rel, objects: Sequence[Object], memo: Memo) -> Truths:
+    anchor = _one(query.anchor, objects, memo)
     if anchor is None:
         return _doubt(objects)
     found: Truths = {}
@@ -301,26 +309,26 @@ def _related(query: Rel, objects: Sequence[Object]) -> Truths:
     return found
 
 
-def _between(query: Between, objects: Sequence[Object]) -> Truths:
-    first, second = _one(query.first, objects), _one(query.second, objects)
+def _between(query: Between, objects: Sequence[Object], memo: Memo) -> Truths:
+    first, second = _one(query.first, objects, memo), _one(query.second, objects, memo)
     if first is None or second is None or first.object_id == second.object_id:
         return _doubt(objects)
     ends = {first.object_id, second.object_id}
     return {thing.object_id: thing.object_id not in ends and between(thing, first, second) for thing in objects}
 
 
-def _one_of(query: AnyOf, objects: Sequence[Object]) -> Truths:
+def _one_of(query: AnyOf, objects: Sequence[Object], memo: Memo) -> Truths:
     """True of the members; all is doubtful unless each member is one certain object of its own."""
-    members = [_one(member, objects) for member in query.members]
+    members = [_one(member, objects, memo) for member in query.members]
     ids = {member.object_id for member in members if member is not None}
     if len(ids) < len(query.members):
         return _doubt(objects)
     return {thing.object_id: thing.object_id in ids for thing in objects}
 
 
-def _most(query: Most, objects: Sequence[Object]) -> Truths:
+def _most(query: Most, objects: Sequence[Object], memo: Memo) -> Truths:
     """True of a certain member that beats all others that may be members; false of one that is beaten."""
-    beats, member = EXTREMES[query.by], truths(query.of, objects)
+    beats, member = EXTREMES[query.by], truths(query.of, objects, memo)
     rivals = [thing for thing in objects if member[thing.object_id] is not False]
     found: Truths = {}
     for thing in objects:
@@ -333,9 +341,9 @@ def _most(query: Most, objects: Sequence[Object]) -> Truths:
     return found
 
 
-def _nth(query: Nth, objects: Sequence[Object]) -> Truths:
+def _nth(query: Nth, objects: Sequence[Object], memo: Memo) -> Truths:
     """True only where membership, number and order of all members are certain."""
-    member = truths(query.of, objects)
+    member = truths(query.of, objects, memo)
     things = [thing for thing in objects if member[thing.object_id]]
     ordered = in_order(things, query.side)
     if None in member.values() or ordered is None:

@@ -62,7 +62,7 @@ class SplitWriter:
         self._spill.close()
         order = sorted(range(len(self._ids)), key=lambda index: _draw(self._ids[index]))
         path = self.folder / f"{self.split}-{len(self._files):05d}.parquet"
-        with pa.memory_map(str(self._spill_path)) as spilt, _writer(path, ROW_SCHEMA) as parquet:
+        with pa.OSFile(str(self._spill_path)) as spilt, _writer(path, ROW_SCHEMA) as parquet:
             reader = pa.ipc.open_file(spilt)
             for start in range(0, len(order), ROW_GROUP):
                 batches = [reader.get_batch(index) for index in order[start : start + ROW_GROUP]]

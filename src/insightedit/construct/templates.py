@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from insightedit.construct.clues import Clue, Scene
+from insightedit.construct.clues import Clue, Scene, somebody
 from insightedit.construct.grammar import (
     NUMERALS,
     ORDINALS,
@@ -23,7 +23,6 @@ from insightedit.construct.grammar import (
 )
 from insightedit.construct.lexicon import lexicon
 from insightedit.construct.referring import All, AnyOf, Between, Is, Most, Nth, Query, Rel, walk
-from insightedit.core.record import Object
 
 PLACES = {
     "left_of": "to the left of",
@@ -67,6 +66,15 @@ FORMS = {  # the manner of speaking -> Instruction.form
     "keep": "reasoning",
     "count": "reasoning",
 }
+OPPOSITES = (
+    ("largest", "smallest"),
+    ("leftmost", "rightmost"),
+    ("highest", "lowest"),
+    ("left", "right"),
+    ("top", "bottom"),
+)
+OPPOSITE = {one: other for pair in OPPOSITES for one, other in (pair, pair[::-1])}
+ENDS = {"left": "left", "right": "right", "top": "upper", "bottom": "lower"}
 
 
 @dataclass(frozen=True)
@@ -106,45 +114,51 @@ REMOVE = Deed(
 
 def recolour(look: str) -> Deed:
     """To give a thing a colour."""
+    change = f"Change the color of {{x}} to {look}."
     return Deed(
         brief=(
             f"Make {{x}} {look}.",
             f"Turn {{x}} {look}.",
             f"Paint {{x}} {look}.",
-            f"Change the color of {{x}} to {look}.",
+            change,
             f"Change {{x}} to {look}.",
         ),
-        long=(f"Change the color of {{x}} to {look}.", f"Give {{x}} a new color: {look}.", f"Recolor {{x}} in {look}."),
+        long=(change, f"Please change the color of {{x}} to {look}.", f"Make {{x}} look {look}."),
         then=(f"Make {{x}} {look}.", f"Paint {{x}} {look}.", f"Turn {{x}} {look}.", f"Please make {{x}} {look}."),
-        ask=(f"Can you change the color of {{x}} to {look}?", f"Could you recolor {{x}} in {look}?"),
+        ask=(f"Can you change the color of {{x}} to {look}?", f"Could you change the color of {{x}} to {look}?"),
+    )
+
+
+def uncover(look: str) -> Deed:
+    """To give a thing a colour in place of a material or a pattern: "the color" alone would leave that on."""
+    instead = f"Make {{x}} look {look} instead."
+    return Deed(
+        brief=(f"Make {{x}} {look} instead.", f"Turn {{x}} {look}.", f"Make {{x}} {look}.", instead),
+        long=(instead, f"Please make {{x}} look {look} instead.", f"Make {{x}} look {look}."),
+        then=(f"Make {{x}} {look} instead.", f"Turn {{x}} {look}.", f"Please make {{x}} {look}."),
+        ask=(f"Can you make {{x}} look {look} instead?", f"Could you make {{x}} look {look} instead?"),
     )
 
 
 def refinish(look: str) -> Deed:
     """To give a thing a material or a pattern."""
     finish = a(f"{look} {'pattern' if look in WORDS.patterns else 'finish'}")
-    if look in WORDS.stuffs - WORDS.materials - WORDS.colours:
-        brief: tuple[str, ...] = (
-            f"Turn {{x}} into {look}.",
-            f"Make {{x}} look like {look}.",
-            f"Change {{x}} to {look}.",
-        )
-        then: tuple[str, ...] = (f"Turn {{x}} into {look}.", f"Make {{x}} look like {look}.")
-    else:
-        brief = (f"Make {{x}} {look}.", f"Make {{x}} look {look}.", f"Change {{x}} to be {look}.")
-        then = (f"Make {{x}} {look}.", f"Please make {{x}} look {look}.")
     giving = f"Give {{x}} {finish}."
+    if look in WORDS.stuffs - WORDS.materials:
+        seem, turn = f"look like {look}", f"Turn {{x}} into {look}."
+    else:
+        seem, turn = f"look {look}", f"Make {{x}} {look}."
     return Deed(
-        brief=(*brief, giving),
-        long=(giving, f"Please give {{x}} {finish}."),
-        then=(*then, giving),
-        ask=(f"Can you give {{x}} {finish}?", f"Could you please give {{x}} {finish}?"),
+        brief=(turn, f"Make {{x}} {seem}.", giving, f"Please make {{x}} {seem}."),
+        long=(f"Make {{x}} {seem}.", f"Please make {{x}} {seem}.", giving),
+        then=(turn, f"Please make {{x}} {seem}.", giving),
+        ask=(f"Can you make {{x}} {seem}?", f"Could you make {{x}} {seem}?"),
     )
 
 
 RESTORE = Deed(  # back to a look that nobody has put a word to
     brief=("Give {x} a natural look again.", "Make {x} look natural again.", "Bring back the natural look of {x}."),
-    long=("Bring back the natural look of {x}.", "Restore the natural look of {x}."),
+    long=("Bring back the natural look of {x}.", "Restore the natural look of {x}.", "Make {x} look natural again."),
     then=("Make {x} look natural again.", "Give {x} a natural look again."),
     ask=("Can you bring back the natural look of {x}?", "Could you restore the natural look of {x}?"),
 )
@@ -230,7 +244,12 @@ class Speaker:
 
     @property
     def person(self) -> bool:
-        return _person(self.scene.target)
+        return somebody(self.scene.target)
+
+    @property
+    def alive(self) -> bool:
+        """People and animals are not called things."""
+        return self.person or lexicon().tag(self.scene.target, "animal") is True
 
     @property
     def many(self) -> bool:
@@ -292,9 +311,9 @@ class Speaker:
     def _use(self, query: Query) -> str | None:
         clause, place = lexicon().uses[_value(query, "use")], where(query)
         then = self._one_of(self.deed.then, "it")
-        if not place:
-            return self.rng.choice((f"Find the object {clause}. {then}", f"There is something here {clause}. {then}"))
-        spoken = (f"There is something {place} {clause}. {then}", f"Find the thing {place} {clause}. {then}")
+        spoken = [f"There is something {place or 'here'} {clause}. {then}"]
+        if not self.alive:
+            spoken.append(f"Find the {self.rng.choice(('thing', 'object'))} {place} {clause}. {then}")
         return self.rng.choice(spoken)
 
     def _hop(self, query: Query) -> str | None:
@@ -304,8 +323,8 @@ class Speaker:
         anchor = query.anchor
         first = definite(anchor) if _value(anchor, "kind") else f"what is {where(anchor)}"
         it = "that person" if _value(anchor, "kind") == "person" else "it"
-        target = f"{self.rng.choice(('the thing', 'the object', 'what is'))} {PLACES[query.relation]} {it}"
-        target = f"what is {PLACES[query.relation]} {it}" if self.many else target
+        what = "what is" if self.many or self.alive else self.rng.choice(("the thing", "the object", "what is"))
+        target = f"{what} {PLACES[query.relation]} {it}"
         deed = self._one_of(self.deed.long, target)
         return self.rng.choice(
             (f"Find {first}. Then {lower_first(deed)}", f"Look for {first}, then {lower_first(deed)}")
@@ -317,12 +336,12 @@ class Speaker:
         self.rng.shuffle(names)
         return names
 
-    def _any_person(self, query: Query) -> bool:
+    def _anysomebody(self, query: Query) -> bool:
         names = {part.value for part in walk(query) if isinstance(part, Is) and part.field == "name"}
-        return any(_person(thing) for thing in self.scene.objects if thing.name in names)
+        return any(somebody(thing) for thing in self.scene.objects if thing.name in names)
 
     def _it(self, query: Query) -> str:
-        return "that one" if self._any_person(query) else "it"
+        return "that one" if self._anysomebody(query) else "it"
 
     def _pair(self, query: Query) -> str | None:
         if not isinstance(query, Most):
@@ -332,11 +351,9 @@ class Speaker:
 
     def _keep(self, query: Query) -> str | None:
         """The other one of two."""
-        opposite = {"largest": "smallest", "smallest": "largest", "leftmost": "rightmost", "rightmost": "leftmost"}
-        opposite |= {"highest": "lowest", "lowest": "highest"}
-        if not isinstance(query, Most) or query.by not in opposite:
+        if not isinstance(query, Most) or query.by not in OPPOSITE:
             return None
-        kept = COMPARED[opposite[query.by]][0].removesuffix(" in the picture")
+        kept = COMPARED[OPPOSITE[query.by]][0].removesuffix(" in the picture")
         deed = lower_first(self._one_of(self.deed.then, "the other").removeprefix("Please "))
         return f"Of {listing(self._members(query))}, keep the one that {kept} and {deed}"
 
@@ -356,13 +373,15 @@ class Speaker:
         """The target's number in a row."""
         if not isinstance(query, Nth):
             return None
-        many, nth = plural(_value(query.of, "category")), ORDINALS[query.n]
-        nth = "last" if query.n == query.count and query.count > 2 and self.rng.random() < 0.3 else nth
-        deed = lower_first(self._one_of(self.deed.long, f"the {nth} one"))
+        row = f"{NUMERALS[query.count]} {plural(_value(query.of, 'category'))}"
+        if query.count == 2:
+            end = ENDS[query.side if query.n == 1 else OPPOSITE[query.side]]
+            return f"Of the {row}, {lower_first(self._one_of(self.deed.long, f'the {end} one'))}"
+        nth = "last" if query.n == query.count and self.rng.random() < 0.3 else ORDINALS[query.n]
         if self.rng.random() < 0.5:
-            return f"Count the {NUMERALS[query.count]} {many} from the {query.side}, then {deed}"
-        long = lower_first(self._one_of(self.deed.long, f"the {nth} one from the {query.side}"))
-        return f"Of the {NUMERALS[query.count]} {many}, {long}"
+            deed = lower_first(self._one_of(self.deed.long, f"the {nth} one"))
+            return f"Count the {row} from the {query.side}, then {deed}"
+        return f"Of the {row}, {lower_first(self._one_of(self.deed.long, f'the {nth} one from the {query.side}'))}"
 
 
 # --- sentences about a thing that is still to come ------------------------------------------------------------------
@@ -380,14 +399,21 @@ def additions(clue: Clue, scene: Scene, detail: str, rng: Random) -> Iterator[tu
         it = "that person" if _value(step.anchor, "kind") == "person" else "it"
         yield f"Find {first}. {PLACES[step.relation].capitalize()} {it}, add {new}.", "reasoning"
         return
-    ways = [
-        (f"{place.capitalize()}, {rng.choice(('add', 'place', 'put'))} {new}.", "reasoning" if use else "description"),
-        (f"There is room {place}. {rng.choice(('Put', 'Place'))} {new} there.", "reasoning" if use else "description"),
-        (f"What could go {place}? Add {new} there.", "question"),
-    ]
-    if not use:
-        ways.append((f"Could you {rng.choice(('add', 'place', 'put'))} {new} {place}?", "question"))
-        ways.append((f"{rng.choice(('Add', 'Place', 'Put'))} {new} {place}.", "description"))
+    upper, add = place[:1].upper() + place[1:], rng.choice(("add", "place", "put"))
+    if use:
+        ways = [
+            (f"{upper}, {add} {new}.", "reasoning"),
+            (f"There is room {place} for {new}. Please add it.", "reasoning"),
+            (f"What could go {place}? Add {new}.", "question"),
+        ]
+    else:
+        ways = [
+            (f"{upper}, {add} {new}.", "description"),
+            (f"{add.capitalize()} {new} {place}.", "description"),
+            (f"There is room {place}. {add.capitalize()} {new} there.", "description"),
+            (f"What could go {place}? {add.capitalize()} {new} there.", "question"),
+            (f"Could you {add} {new} {place}?", "question"),
+        ]
     rng.shuffle(ways)
     yield from ((sentence(text), form) for text, form in ways)
 
@@ -407,9 +433,3 @@ def simple_additions(name: str, place: str, another: bool) -> list[str]:
         f"Put {new} in the picture.",
         f"Place {new} in the scene.",
     ]
-
-
-def _person(thing: Object) -> bool:
-    """Whether it is, or may be, somebody: people are not things."""
-    tags = lexicon().tags(thing)
-    return bool(tags and tags.get("person", False) is not False)

@@ -53,9 +53,10 @@ def load(model: type[K], path: Path, settings: Sequence[str] = ()) -> K:
         ConfigError: not YAML, an unknown key (with a suggestion), or a value of the wrong kind.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"cannot read {path}", str(error).replace("\n", " "), "Mend the file") from error
+    values = {} if values is None else values
     if not isinstance(values, dict):
         raise ConfigError(f"cannot use {path}", "its top level is not a mapping", "Write `key: value` lines")
     for setting in settings:

@@ -58,3 +58,6 @@ class Unfit(Exception):
     def __init__(self, reason: str, seen: str = "", wanted: str = "") -> None:
         self.reason, self.seen, self.wanted = reason, seen, wanted
         super().__init__(reason, seen, wanted)
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.seen}, wanted {self.wanted}"

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ def atomic(path: Path) -> Iterator[Path]:
             "Free some space or choose another --out; what is finished stays, and the same command continues",
         ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # not there, or the place itself is wrong, which the error above says
+            unfinished.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
@@ -69,7 +70,7 @@ def read_json(path: Path) -> Any:
         InputError: the file is missing, unreadable or not JSON; line and column are named.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a byte order mark first
     except OSError as error:
         raise InputError(
             f"cannot read {path}", error.strerror or str(error), "Check the path and its rights"
@@ -79,6 +80,8 @@ def read_json(path: Path) -> Any:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}: {error.msg}"
         raise InputError(f"{path} is not valid JSON", where, "Mend the file there") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets within brackets
+        raise InputError(f"{path} is not usable JSON", str(error)[:200], "Mend the file") from error
 
 
 def sha256_of(path: Path) -> str:
@@ -93,7 +96,7 @@ def inside(root: Path, relative: str) -> Path:
     Raises:
         InputError: the path leaves the root.
     """
-    path = (root / relative).resolve()
+    path = (root / relative.replace("\0", "\ufffd")).resolve()  # a NUL is no part of any name
     if not path.is_relative_to(root.resolve()):
         raise InputError(f"'{relative}' is outside {root}", "it would leave that folder", "Use a path inside it")
     return path

@@ -11,8 +11,9 @@ from PIL import Image, ImageCms, ImageFile, ImageOps
 
 from insightedit.core.errors import Unfit
 
-# Decoders that run no other program (no PostScript, no PDF) and that photographs come in.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
+# Decoders that run no other program (no PostScript, no PDF) and that photographs come in. MPO, the JPEG of many phones,
+# is opened by JPEG's; naming it here would be a KeyError in Pillow for every format behind it.
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".jp2"})
 JPEG_BLOCK = 8  # px: without chroma subsampling a JPEG block is 8 x 8, so a change spreads no further
 

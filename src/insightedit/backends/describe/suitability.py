@@ -36,6 +36,13 @@ KEEPS_ITS_LOOK = {"person": "a person", "animal": "an animal", "sky": "part of t
 # A toy bear or a bird statue is no animal: the word before the category says what a thing is made of.
 EFFIGY = frozenset(["toy", "model", "statue", "sculpture", "figurine", "plush", "stuffed", "carved", "painted", "ceramic", "plastic"])
 
+# Nouns that end like a kind and are none; what COCO calls food or electronic is a thing, a "mouse" and a "hot dog" too.
+NO_SUCH_KIND = (
+    "bottle cap", "computer mouse", "drinking glasses", "hot dog", "light bulb", "street light", "teddy bear",
+    "traffic light", "wine glasses",
+)  # fmt: skip
+THINGS = frozenset(["appliance", "electronic", "food", "furniture", "kitchen", "vehicle"])
+
 
 def suitability(category: str, supercategory: str, name: str) -> tuple[bool, bool, str]:
     """May it be removed, may it be recoloured or replaced, and if not why.
@@ -58,6 +65,8 @@ def suitability(category: str, supercategory: str, name: str) -> tuple[bool, boo
 def kind_of(category: str, supercategory: str, name: str) -> str:
     """One of the kinds above, or "thing"."""
     if EFFIGY & set(name.split()) or EFFIGY & set(category.split()):
+        return "thing"
+    if supercategory.lower() in THINGS or any(phrase.endswith(NO_SUCH_KIND) for phrase in (category.lower(), name)):
         return "thing"
     if supercategory.lower() in KINDS:
         return supercategory.lower()

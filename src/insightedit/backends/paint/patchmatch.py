@@ -20,12 +20,12 @@ from insightedit.backends.paint.membrane import grain, known_blur, surface
 from insightedit.backends.paint.shadow import with_shadow
 from insightedit.core.errors import BackendError
 
-__all__ = ["fill", "soften", "with_shadow"]
+__all__ = ["fill", "soften", "strangers", "with_shadow"]
 
 PATCH_RADIUS = 3
 MIN_MARGIN = 48  # px of context on each side, at least
 PLAIN, GENTLE, FINE = 2.5, 8.0, 3.0  # Lab distances; see _roughness and _paint
-ADJOINING = 0.08  # of the hole's outline; an avoided part that touches more of it is taken as its ground
+ADJOINING = 0.08  # of the hole's outline; see `strangers`
 MIN_SOURCE = 1.0  # usable source pixels per hole pixel before avoidance is loosened
 
 
@@ -46,15 +46,14 @@ def fill(image: np.ndarray, hole: np.ndarray, *, avoid: np.ndarray | None = None
     image: uint8 (H, W, 3) RGB; hole: bool (H, W); avoid: bool (H, W), pixels that must not be copied from, such
     as other objects; seed: any int, another one gives another fill; max_side: px, longest side that patches are
     searched at; context: margin around the hole as a multiple of its longest side.
-    A part of `avoid` that meets more than 8 % of the hole's outline is what the object stands on or hangs from (the
-    table under the bottle): it is no stranger but ground, and may be copied. Where avoidance leaves less source than
+    Only the `strangers` in `avoid` are avoided, not the ground the object stands on. Where that leaves less source than
     the hole has pixels, the window is widened up to the whole photograph; if that is still too little, `avoid` is
     dropped. Raises BackendError when there is no source.
     """
     hole = np.ascontiguousarray(hole, bool)
     if not hole.any():
         return image.copy()
-    avoid = np.zeros_like(hole) if avoid is None else _foreign(avoid & ~hole, hole)
+    avoid = np.zeros_like(hole) if avoid is None else strangers(avoid, hole)
     window = _look_around(image, hole, avoid, context)
     painted = _paint(window, seed, max_side)
     result = image.copy()
@@ -85,16 +84,27 @@ def soften(source: np.ndarray, filled: np.ndarray, hole: np.ndarray, *, feather_
     return result
 
 
-def _foreign(avoid: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """Those connected parts of `avoid` that do not adjoin the hole, bool (H, W); see `fill`."""
-    if not avoid.any():
-        return avoid
+def strangers(others: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """Those parts of `others`, bool (H, W), that must stay whole and must not be copied into the hole.
+
+    A connected part that meets more than 8 % of the hole's outline is what the object stands on, hangs before or is
+    part of (the table under a bottle, the curtain behind a dog, the coat around a badge): it is no stranger but
+    ground. Unless it meets it from above and is smaller: then it stands on the object itself.
+    """
+    others = others & ~hole
+    if not others.any() or not hole.any():
+        return others
     radius = max(2, round(0.015 * float(np.sqrt(hole.sum()))))
     ring = (cv2.dilate(hole.astype(np.uint8), _disc(radius)) > 0) & ~hole
-    count, parts = cv2.connectedComponents(avoid.astype(np.uint8), connectivity=8)
-    touching = np.bincount(parts[ring], minlength=count) > ADJOINING * ring.sum()
-    touching[0] = False
-    return np.asarray(avoid & ~touching[parts])
+    count, parts = cv2.connectedComponents(others.astype(np.uint8), connectivity=8)
+    touched = np.bincount(parts[ring], minlength=count)
+    heights = np.bincount(parts[ring], weights=np.nonzero(ring)[0], minlength=count) / np.maximum(touched, 1)
+    inside = np.nonzero(hole.any(axis=1))[0]
+    upper = inside[0] + 0.35 * (inside[-1] - inside[0])
+    larger = np.bincount(parts.ravel(), minlength=count) > hole.sum()
+    ground = (touched > ADJOINING * ring.sum()) & ((heights > upper) | larger)
+    ground[0] = False
+    return np.asarray(others & ~ground[parts])
 
 
 def _disc(radius: int) -> np.ndarray:

@@ -21,7 +21,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 # Lab lightness within which a colour keeps its name: the object keeps its own lightness as far as this allows.
 NAMED_LIGHTNESS = {
     "red": (32, 48), "orange": (56, 72), "yellow": (74, 90), "green": (30, 62), "blue": (26, 58), "purple": (26, 50),
-    "pink": (62, 78), "brown": (24, 42), "black": (9, 15), "white": (84, 94), "gray": (42, 66),
+    "pink": (62, 78), "brown": (24, 42), "black": (9, 15), "white": (88, 95), "gray": (42, 66),
 }  # fmt: skip
 # next to each other in naming: an edit between them may not be seen as one
 NEIGHBOURS = {
@@ -32,6 +32,8 @@ NEIGHBOURS = {
 }  # fmt: skip
 COLOURS_BY_LOOKS = ("blue", "green", "red", "purple", "yellow", "orange", "brown", "pink", "black", "white", "gray")
 MIN_DIFFERENCE = 30.0  # Lab distance between the old and the new dominant colour
+MIN_TURN = 35.0  # degrees of hue between them, where both have one
+MAX_CLIPPED = 0.25  # share of burnt-out white, in which no shading is left to keep: lamps, sunlit snow
 MIN_GAIN, MAX_GAIN = {False: 0.62, True: 0.25}, 1.55  # of (L + SHADE); black alone may sink far
 ACHROMATIC = 14.0  # Lab chroma under which the dominant colour counts as black, white or gray
 SHADE = 16.0  # a, b of a matt surface go with (L + 16), since L = 116 cbrt(Y) - 16 and all channels dim together
@@ -96,7 +98,10 @@ def suitable_colours(image: np.ndarray, mask: np.ndarray) -> list[str]:
     if not mask.any():
         return []
     cut = take_apart(image, mask)
-    found = dominant(cut.front[cut.core])
+    inner = cut.front[cut.core]
+    if (inner[:, 0] > 98.5).mean() > MAX_CLIPPED:
+        return []
+    found = dominant(inner)
     own = _named(found.lab)
     light, ranked = float(found.lab[0]), []
     for order, colour in enumerate(COLOURS_BY_LOOKS):
@@ -104,7 +109,10 @@ def suitable_colours(image: np.ndarray, mask: np.ndarray) -> list[str]:
             continue
         aim = aimed_lab(found, colour)
         gain = (aim[0] + SHADE) / (light + SHADE)
-        if np.linalg.norm(aim - found.lab) < MIN_DIFFERENCE or not MIN_GAIN[colour == "black"] < gain < MAX_GAIN:
+        turned = np.degrees(_hue_distance(aim, found.lab)) if found.chromatic and np.hypot(*aim[1:]) > 8 else 180
+        if turned < MIN_TURN or np.linalg.norm(aim - found.lab) < MIN_DIFFERENCE:
+            continue
+        if not MIN_GAIN[colour == "black"] < gain < MAX_GAIN:
             continue
         ranked.append((abs(float(aim[0]) - light) + 2.5 * order, colour))
     return [colour for _, colour in sorted(ranked)]
@@ -116,13 +124,13 @@ def suitable_colours(image: np.ndarray, mask: np.ndarray) -> list[str]:
 def take_apart(image: np.ndarray, mask: np.ndarray) -> Cut:
     """Crop around the mask, estimate its soft edge, and free the rim's colour of the ground. Costs as the crop."""
     ys, xs = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
-    radius = rim_radius(xs[-1] - xs[0] + 1, ys[-1] - ys[0] + 1)
-    pad = 4 * radius
+    pad = max(12, round(0.08 * max(np.ptp(ys), np.ptp(xs))))
     y0, y1 = max(0, ys[0] - pad), min(mask.shape[0], ys[-1] + 1 + pad)
     x0, x1 = max(0, xs[0] - pad), min(mask.shape[1], xs[-1] + 1 + pad)
     inside = np.ascontiguousarray(mask[y0:y1, x0:x1])
     pixels = np.ascontiguousarray(image[y0:y1, x0:x1])
     lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    radius = rim_radius(lab, inside)
     core = _eroded(inside, radius)
     if core.sum() < 12:  # thinner than its rim: all of it is core
         core = inside
@@ -138,9 +146,31 @@ def take_apart(image: np.ndarray, mask: np.ndarray) -> Cut:
     return Cut((y0, y1, x0, x1), lab, front, alpha, inside, core)
 
 
-def rim_radius(width: int, height: int) -> int:
-    """Half width in px of the uncertain band along a mask's edge: 0.8 % of the object, 2..10 px."""
-    return int(np.clip(round(0.008 * max(width, height)), 2, 10))
+def rim_radius(lab: np.ndarray, mask: np.ndarray) -> int:
+    """Half width in px of the uncertain band along a mask's edge, on a crop of lab (h, w, 3), mask (h, w) bool.
+
+    At least 0.8 % of the object (2..10 px), as a mask is no better; as wide as the edge is blurred or missed by the
+    mask, at most 5 % (32 px). Read off the mean profile across the edge, from the inside's colour to the ground's.
+    """
+    ys, xs = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
+    size = max(np.ptp(ys), np.ptp(xs)) + 1
+    least, most = int(np.clip(round(0.008 * size), 2, 10)), int(np.clip(round(0.05 * size), 2, 32))
+    reach = 2 * most
+    signed = np.rint(np.where(mask, _depth(mask) - 0.5, 0.5 - _depth(~mask)))
+    near = np.abs(signed) <= reach
+    at = (signed[near] + reach).astype(int)
+    count = np.bincount(at, minlength=2 * reach + 1)
+    if most <= least or (count < 8).mean() > 0.3:
+        return least
+    total = np.stack([np.bincount(at, channel, 2 * reach + 1) for channel in lab[near].T], 1)
+    mean = total / np.maximum(count, 1)[:, None]
+    ground, own = mean[: reach // 2].mean(0), mean[-reach // 2 :].mean(0)
+    if np.linalg.norm(own - ground) < 10:  # Lab: no profile to speak of
+        return least
+    place = (mean - ground) @ (own - ground) / ((own - ground) ** 2).sum()
+    # its steepest part: a blur of sigma px has slope 1 / (2.5 sigma); slow changes are the object's own
+    steepest = float(np.diff(place)[reach - least - 2 : reach + least + 2].max())
+    return int(np.clip(round(1.0 / max(steepest, 1e-3)), least, most))
 
 
 def put_back(image: np.ndarray, cut: Cut, repainted: np.ndarray, weight: np.ndarray | float = 1.0) -> Painted:
@@ -206,12 +236,12 @@ def dominant(lab: np.ndarray) -> Dominant:
     """Dominant colour of (N, 3) Lab pixels: k-means of three in (damped L, a, b), vivid clusters counting more."""
     stride = max(1, len(lab) // 6000)
     sample = np.ascontiguousarray(lab[::stride], np.float32)
+    sample = sample if len(sample) >= 3 else sample.repeat(3, 0)  # kmeans takes one row for three numbers
     damped = sample * np.array([0.4, 1, 1], np.float32)
-    count = min(3, len(sample))
     cv2.setRNGSeed(0)
     stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
-    _, label, centre = cv2.kmeans(damped, count, None, stop, 3, cv2.KMEANS_PP_CENTERS)
-    size = np.bincount(label[:, 0], minlength=count)
+    _, label, centre = cv2.kmeans(damped, 3, None, stop, 3, cv2.KMEANS_PP_CENTERS)
+    size = np.bincount(label[:, 0], minlength=3)
     chroma = np.hypot(centre[:, 1], centre[:, 2])
     best = int((size * (1 + np.clip((chroma - 15) / 15, 0, 3))).argmax())
     if chroma[best] < ACHROMATIC:
@@ -270,7 +300,8 @@ def _lightness_curve(reference: float, aim: float, bright: float) -> PchipInterp
     for at in (0.5 * reference, max(bright, reference + 4)):
         if at < 97:
             knots[at] = float(np.clip((at + SHADE) * gain - SHADE, 0.25 * at * min(gain, 1), 96 + 0.03 * at))
-    knots[100.0] = 100.0
+    # a bright thing has no highlights of its own to save: its whites are its paint
+    knots[100.0] = 100.0 if bright < 88 or gain > 1 else min(100.0, 116 * gain - SHADE + 6)
     at = np.array(sorted(knots))
     return PchipInterpolator(at, np.maximum.accumulate([knots[x] for x in at]))
 
@@ -278,8 +309,8 @@ def _lightness_curve(reference: float, aim: float, bright: float) -> PchipInterp
 def _gloss(lab: np.ndarray, found: Dominant) -> np.ndarray:
     """(h, w) 0..1: mirror-like reflection, which shows the lamp's colour and not the paint's (dichromatic model)."""
     light = lab[..., 0]
-    if not found.chromatic:
-        return 0.9 * _ramp(light, max(90, found.lab[0] + 25), 100)
+    if not found.chromatic:  # nothing tells the lamp from a white paint but that it is far brighter
+        return 0.9 * _ramp(light, float(np.clip(found.lab[0] + 25, 90, 99)), 100) * (found.lab[0] < 80)
     washed = 1 - _ramp(_relative_chroma(lab, found), 0.15, 0.8)
     return washed * _ramp(light, found.lab[0], found.lab[0] + 30)
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from insightedit.construct.source.found import Facts
-from insightedit.core.errors import InputError
+from insightedit.construct.source.found import Facts, split_uri
+from insightedit.construct.source.found import text_of as _text
+from insightedit.core.errors import InputError, Unfit
 from insightedit.core.files import read_json
+from insightedit.core.mask import compressed
 from insightedit.core.record import Note, Reject, Rle
 
 
@@ -28,17 +30,17 @@ class Annotations:
             why = "it needs a JSON object with the lists 'images' and 'annotations'"
             raise InputError(f"{path} is not a COCO annotation file", why, "See docs/photos.md for the format")
         self.path, self.rejects = path, list[Reject]()
-        self.licences = {entry.get("id"): entry for entry in data.get("licenses") or [] if isinstance(entry, dict)}
-        self.categories = {entry.get("id"): entry for entry in data.get("categories") or [] if isinstance(entry, dict)}
+        self.licences = _by_id(data.get("licenses"))
+        self.categories = _by_id(data.get("categories"))
         self.facts = self._by_file(data)
         self.used: set[str] = set()
 
     def _by_file(self, data: dict[str, Any]) -> dict[str, Facts]:
         notes: dict[Any, list[Note]] = {}
         captions: dict[Any, str] = {}
-        known = {image.get("id") for image in data["images"]}
+        known = {_key(image.get("id")) for image in data["images"]}
         for entry in data["annotations"]:
-            image_id = entry.get("image_id")
+            image_id = _key(entry.get("image_id"))
             if image_id not in known:
                 self._reject(
                     "annotation_of_unknown_image", f"annotation {entry.get('id')}", f"image_id {image_id} in 'images'"
@@ -58,16 +60,17 @@ class Annotations:
             if not isinstance(name, str) or not name:
                 self._reject("image_without_file_name", f"image {image.get('id')}", "a 'file_name'")
                 continue
-            name = str(PurePosixPath(name.replace("\\", "/")))
+            name = str(PurePosixPath(name.replace("\\", "/").encode("utf-8", "replace").decode()))
             if name in found:
                 self._reject("image_listed_twice", name, "one entry per file")
                 continue
-            caption = _text(image.get("caption")) or captions.get(image.get("id"), "")
-            found[name] = self._image_facts(image, caption, notes.get(image.get("id"), []))
+            image_id = _key(image.get("id"))
+            caption = _text(image.get("caption")) or captions.get(image_id, "")
+            found[name] = self._image_facts(image, caption, notes.get(image_id, []))
         return found
 
     def _image_facts(self, image: dict[str, Any], caption: str, notes: list[Note]) -> Facts:
-        licence = self.licences.get(image.get("license"), {})
+        licence = self.licences.get(_key(image.get("license")), {})
         return Facts(
             author=_text(image.get("author")),
             licence=_text(licence.get("name")) or _text(image.get("license_text")),
@@ -81,8 +84,8 @@ class Annotations:
         )
 
     def _note(self, entry: dict[str, Any]) -> Note | None:
-        category = self.categories.get(entry.get("category_id"), {})
-        note_id = str(entry.get("id", ""))
+        category = self.categories.get(_key(entry.get("category_id")), {})
+        note_id = _text(str(entry.get("id", "")))
         try:
             polygons, rle = _outline(entry.get("segmentation"))
             return Note(
@@ -96,7 +99,7 @@ class Annotations:
                 rle=rle,
                 is_crowd=bool(entry.get("iscrowd")),
             )
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, OverflowError, Unfit) as error:
             self._reject("malformed_annotation", f"annotation {note_id}: {error}"[:200], "COCO's bbox and segmentation")
             return None
 
@@ -104,11 +107,21 @@ class Annotations:
         self.rejects.append(Reject(step="source", reason=reason, uri=self.path.name, seen=seen, wanted=wanted))
 
     def of(self, uri: str) -> Facts | None:
-        """What the file says of the photograph at `uri`: by its path below the root, else by its bare name."""
-        for name in (uri, PurePosixPath(uri).name):
-            if name in self.facts:
+        """What the file says of the photograph at `uri`: by its path below the root, else by its bare name.
+
+        A member of a tar goes by its name inside. An entry is given to one photograph only, the first that asks: a
+        second file of the same bare name is another photograph.
+        """
+        place, member = split_uri(uri)
+        path = member.rpartition("@")[0] if member else place
+        for name in dict.fromkeys((path, PurePosixPath(path).name)):
+            if name in self.facts and name not in self.used:
                 self.used.add(name)
                 return self.facts[name]
+            if name in self.facts:
+                self.rejects.append(
+                    Reject(step="source", reason="name_used_twice", uri=uri, seen=name, wanted="a path")
+                )
         return None
 
     def missing(self) -> list[Reject]:
@@ -124,8 +137,14 @@ def _is_list_of_dicts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
 
 
-def _text(value: Any) -> str:
-    return " ".join(value.split())[:500] if isinstance(value, str) else ""
+def _key(value: Any) -> Any:
+    """An id that can be looked up, whatever stands there."""
+    return value if isinstance(value, int | str) else str(value)
+
+
+def _by_id(value: Any) -> dict[Any, dict[str, Any]]:
+    entries = value if isinstance(value, list) else []
+    return {_key(entry.get("id")): entry for entry in entries if isinstance(entry, dict)}
 
 
 def _whole(value: Any) -> int:
@@ -144,15 +163,9 @@ def _outline(value: Any) -> tuple[list[list[float]], Rle | None]:
     if not value:
         return [], None
     if isinstance(value, dict):
-        counts, size = value["counts"], [int(side) for side in value["size"]]
-        return [], Rle(size=size, counts=counts if isinstance(counts, str) else _compressed(counts, size))
+        rle = compressed(value)
+        return [], Rle(size=rle["size"], counts=rle["counts"].decode("ascii"))
     polygons = [[float(part) for part in polygon] for polygon in value]
     if any(len(polygon) < 6 or len(polygon) % 2 for polygon in polygons):
         raise ValueError("a polygon needs at least three points, as x1, y1, x2, y2, ...")
     return polygons, None
-
-
-def _compressed(counts: list[int], size: list[int]) -> str:
-    from insightedit.core.mask import Mask
-
-    return str(Mask.from_rle({"size": size, "counts": [int(count) for count in counts]}).rle()["counts"])

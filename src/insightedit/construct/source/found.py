@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from insightedit.core.errors import Unfit
+from insightedit.core.errors import InputError, Unfit
 from insightedit.core.files import inside
 from insightedit.core.record import Note, Photo, Record
 
@@ -55,12 +57,12 @@ def read_bytes(root: Path, uri: str, max_bytes: int) -> bytes:
     """The encoded photograph at `uri` below `root`.
 
     Raises:
-        Unfit: missing_file, unreadable, or too_many_bytes (known before anything is read).
+        Unfit: missing_file, outside_root, unreadable, or too_many_bytes (known before anything is read).
     """
-    place, _, member = uri.partition("#")
-    path = inside(root, place)
+    place, member = split_uri(uri)
     try:
-        if place.endswith(".parquet"):
+        path = inside(root, place)
+        if member and place.lower().endswith(".parquet"):
             return _from_parquet(path, member)
         start, size = _extent(path, member)
         if size > max_bytes:
@@ -68,10 +70,24 @@ def read_bytes(root: Path, uri: str, max_bytes: int) -> bytes:
         with open(path, "rb") as handle:
             handle.seek(start)
             return handle.read(size)
+    except InputError as error:
+        raise Unfit("outside_root", uri, f"a file inside {root}, not a link out of it") from error
     except FileNotFoundError as error:
         raise Unfit("missing_file", uri, "the file that was listed") from error
-    except OSError as error:
-        raise Unfit("unreadable", error.strerror or str(error), "a readable file") from error
+    except (OSError, pa.ArrowException) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)[:200]
+        raise Unfit("unreadable", why, "a readable file") from error
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """The file's place below the root, and the part inside it ("" for a photograph that is a file of its own)."""
+    shard = re.match(r"(.+?\.(?:tar|parquet))#(.+)", uri, re.IGNORECASE | re.DOTALL)
+    return (shard[1], shard[2]) if shard else (uri, "")
+
+
+def text_of(value: Any) -> str:
+    """What a foreign field says, on one line; "" unless it is text (a missing value often comes as NaN)."""
+    return " ".join(value.encode("utf-8", "replace").decode().split())[:500] if isinstance(value, str) else ""
 
 
 def _extent(path: Path, member: str) -> tuple[int, int]:

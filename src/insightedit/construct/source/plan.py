@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from insightedit.construct.source.coco import Annotations
-from insightedit.construct.source.found import Found
+from insightedit.construct.source.found import Facts, Found
 from insightedit.construct.source.scan import SourceKnobs, clusters
 from insightedit.construct.source.shelves import list_photos
 from insightedit.construct.work import Work
@@ -57,13 +57,18 @@ def survey(photos: Path, annotations: Path | None) -> Listing:
             rejects.append(entry)
             continue
         facts = notes.of(entry.uri) if notes else None
-        found.append(entry if facts is None else Found(entry.uri, entry.bytes, facts))
+        found.append(entry if facts is None else Found(entry.uri, entry.bytes, _joined(entry.facts, facts)))
     if not found:
         why = "no .jpg, .png, .webp, .tif, .tar or .parquet lies below it"
         if rejects:
             why = f"{rejects[0].reason} in {rejects[0].uri}: {rejects[0].seen}"
         raise InputError(f"no photographs in {photos}", why, "Point PHOTOS at a folder of photographs or at shards")
     return Listing(root, found, rejects + ([*notes.rejects, *notes.missing()] if notes else []))
+
+
+def _joined(beside: Facts, noted: Facts) -> Facts:
+    """What a shard says beside the photograph, and over it what the annotations say."""
+    return beside.but(**{name: value for name in Facts.model_fields if (value := getattr(noted, name))})
 
 
 class Plan:

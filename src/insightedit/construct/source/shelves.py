@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from insightedit.construct.source.found import Facts, Found
+from insightedit.construct.source.found import Facts, Found, text_of
 from insightedit.core.errors import InputError
 from insightedit.core.image import SUFFIXES
 from insightedit.core.record import Reject
@@ -48,6 +48,9 @@ def _walk(root: Path) -> Iterator[Found | Reject]:
 
 def _one(root: Path, path: Path) -> Iterable[Found | Reject]:
     uri, suffix = path.relative_to(root).as_posix(), path.suffix.lower()
+    printable = uri.encode("utf-8", "replace").decode()
+    if printable != uri and suffix in SUFFIXES | {".tar", ".parquet"}:  # no table and no JSON can hold such a name
+        return [Reject(step="source", reason="name_not_utf8", uri=printable, seen=printable, wanted="a UTF-8 name")]
     if suffix in SUFFIXES:
         return [_file(path, uri)]
     if suffix == ".tar":
@@ -68,7 +71,7 @@ def _tar(path: Path, uri: str) -> Iterator[Found | Reject]:
     """Samples of a webdataset shard: members that share a name up to the first dot of their base name."""
     key, image, facts = "", None, Facts()
     try:
-        with tarfile.open(path, "r:") as tar:
+        with tarfile.open(path, "r:", errors="replace") as tar:
             for member in tar:
                 if not member.isfile():
                     continue
@@ -117,7 +120,7 @@ def _facts(values: dict[str, Any], known: Facts = Facts()) -> Facts:
     """Metadata under the names that crawlers and data cards use."""
 
     def first(*names: str) -> str:
-        return next((str(values[name]).strip()[:500] for name in names if values.get(name)), "")
+        return next((text for name in names if (text := text_of(values.get(name)))), "")
 
     return known.but(
         author=first("author", "photographer", "creator", "credit"),
@@ -137,14 +140,19 @@ def _parquet(path: Path, uri: str) -> Iterator[Found | Reject]:
             names = ", ".join(file.schema_arrow.names[:8])
             yield Reject(step="source", reason="no_image_column", uri=uri, seen=names, wanted=", ".join(IMAGE_COLUMNS))
             return
-        others = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
+        others = [field.name for field in file.schema_arrow if _holds_text(field.type)]
         for group in range(file.num_row_groups):
             rows = file.read_row_group(group, columns=others).to_pylist() if others else []
             for row in range(file.metadata.row_group(group).num_rows):
                 facts = _facts(rows[row]) if rows else Facts()
                 yield Found(f"{uri}#{group}:{row}:{column}", 0, facts)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         yield Reject(step="source", reason="unreadable_shard", uri=uri, seen=str(error)[:200], wanted="a parquet file")
+
+
+def _holds_text(kind: pa.DataType) -> bool:
+    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner) or pa.types.is_string_view(inner))
 
 
 def _image_column(schema: pa.Schema) -> str | None:

@@ -1,0 +1,121 @@
+"""Workers that raise, hang, die and are killed: one result per item, in order, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import time
+
+import pytest
+from toys import Lossy, Number, Plus, Times, Toy, ToyKnobs
+
+from insightedit.core.record import Reject
+from insightedit.flow.pool import Pool
+
+
+@pytest.fixture(scope="module")
+def two_workers():
+    with Pool(2, 20) as pool:
+        yield pool
+
+
+@pytest.fixture(params=[0, 2], ids=["in this process", "two workers"])
+def pool(request, two_workers):
+    return two_workers if request.param else Pool(0, 20)
+
+
+def work(pool: Pool, toys: list[Toy], step=None) -> list:
+    async def all_at_once() -> list:
+        one = step or Times(ToyKnobs())
+        batches = [toys[at : at + one.batch_size] for at in range(0, len(toys), one.batch_size)]
+        answers = await asyncio.gather(*(pool.run(one, f"mark of {one.name}", batch) for batch in batches))
+        return [result for results, _ in answers for result in results]
+
+    return asyncio.run(all_at_once())
+
+
+def survivors(results: list) -> list[int | None]:
+    return [None if isinstance(result, Reject) else result.value for result in results]
+
+
+def test_there_is_one_result_per_item_in_order(pool):
+    assert survivors(work(pool, [Toy(number) for number in range(23)])) == [2 * number for number in range(23)]
+
+
+@pytest.mark.parametrize("deed", ["raise key", "raise cv2", "raise syntax", "raise stop", "cv"])
+def test_a_step_that_raises_loses_only_the_item_that_it_raised_for(pool, deed):
+    results = work(pool, [Toy(number, deed if number == 5 else "") for number in range(8)])
+    assert survivors(results) == [0, 2, 4, 6, 8, None, 12, 14]
+    assert (results[5].reason, results[5].photo_id, results[5].step) == ("step_failed", "toy 5", "times")
+    assert "Error" in results[5].seen or "error" in results[5].seen or "Stop" in results[5].seen
+
+
+def test_an_unfit_item_leaves_with_its_own_reason(pool):
+    results = work(pool, [Toy(0), Toy(1, "unfit"), Toy(2, "reject"), Toy(3)])
+    assert survivors(results) == [0, None, None, 6]
+    assert (results[1].reason, results[1].seen, results[1].wanted) == ("odd", "seen", "wanted")
+    assert results[2].reason == "refused"
+
+
+def test_a_step_that_forgets_a_result_is_asked_item_by_item(pool):
+    assert survivors(work(pool, [Toy(number) for number in range(6)], Lossy(ToyKnobs()))) == list(range(6))
+
+
+@pytest.mark.parametrize(("deed", "code"), [("kill", "-9"), ("exit 3", "3")])
+def test_an_item_that_kills_its_worker_is_blamed_alone(two_workers, deed, code):
+    results = work(two_workers, [Toy(number, deed if number == 6 else "") for number in range(10)])
+    assert survivors(results) == [0, 2, 4, 6, 8, 10, None, 14, 16, 18]
+    assert results[6].reason == "worker_died" and f"exit code {code}" in results[6].seen
+
+
+def test_several_killers_are_found_in_one_batch(two_workers):
+    results = work(two_workers, [Toy(number, "kill" if number in (1, 3) else "") for number in range(4)])
+    assert survivors(results) == [0, None, 4, None]
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_healthy_worker_killed_once_loses_nothing(two_workers, tmp_path, alone):
+    toys = [Toy(number, f"once {tmp_path / 'mark'}" if number == 0 else "") for number in range(1 if alone else 7)]
+    assert survivors(work(two_workers, toys)) == [2 * number for number in range(len(toys))]
+
+
+def test_an_item_that_hangs_is_given_up_alone():
+    with Pool(1, 0.5) as pool:
+        work(pool, [Toy(0)])  # the worker is up
+        started = time.perf_counter()
+        results = work(pool, [Toy(0), Toy(1, "sleep 60"), Toy(2)])
+        assert survivors(results) == [0, None, 4] and results[1].reason == "timed_out"
+        assert results[1].seen == "more than 0.5 s"
+        assert time.perf_counter() - started < 30
+
+
+def test_steps_are_set_up_once_per_worker_and_anew_in_a_new_pool():
+    class Counted(Times):
+        name, version, value = "counted", "1", Number
+        made: list[str] = []
+
+        def __init__(self, knobs, root):
+            super().__init__(knobs)
+            self.root = root
+
+        def setup(self):
+            self.made.append(self.root)
+
+        def process(self, batch):
+            return [Number(value=len(self.root)) for _ in batch]
+
+    for root in ("a", "abc"):  # two runs in one process whose steps differ in nothing that a fingerprint sees
+        with Pool(0, 20) as pool:
+            results = work(pool, [Toy(number) for number in range(9)], Counted(ToyKnobs(), root))
+        assert survivors(results) == [len(root)] * 9
+    assert Counted.made == ["a", "abc"]
+
+
+def test_a_failure_in_the_driver_stops_the_pool():
+    with pytest.raises(KeyboardInterrupt), Pool(1, 20):
+        raise KeyboardInterrupt
+
+
+def test_steps_and_their_knobs_travel():
+    step = pickle.loads(pickle.dumps(Plus(ToyKnobs(by=7), seed=3)))
+    assert (step.knobs.by, step.seed) == (7, 3)
