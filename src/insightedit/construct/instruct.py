@@ -22,6 +22,7 @@ from insightedit.construct.grammar import (
     words_of,
 )
 from insightedit.construct.lexicon import lexicon
+from insightedit.construct.photo_step import WorkStep
 from insightedit.construct.referring import All, Is, Query, picks
 from insightedit.construct.templates import (
     REMOVE,
@@ -290,9 +291,10 @@ def detail_of(detail: str, name: str) -> str:
     """The start of a detailed description as a noun phrase with its article, if it is one and short enough."""
     text = detail.strip().split(",")[0].split(".")[0].strip()
     words = words_of(text)
+    bare = len(words_of(name)) + (words[:1] in (["a"], ["an"], ["some"]))
     if number(name) != "one" and words[:1] != ["some"]:
         return ""  # "a water in a jug" is no English
-    if not text or head(name) not in words or not len(words_of(name)) < len(words) <= LONGEST_DETAIL:
+    if not text or head(name) not in words or not bare < len(words) <= LONGEST_DETAIL:
         return ""
     if words[0] in ("a", "an", "some"):
         return text[:1].lower() + text[1:]

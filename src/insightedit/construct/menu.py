@@ -130,7 +130,7 @@ def holds(mask: Mask, other: Mask) -> bool:
     if _common(mask, around) - _common(mask, other) > 0.6 * (around.area - other.area):
         return True
     tall = other.crop.shape[0]
-    low = max(1, tall // 10)  # rows of its foot
+    low = max(1, min(tall // 10, reach))  # rows of its foot; more than `reach` could not all be near what bears them
     foot = Mask(other.crop[-low:], other.left, other.top + tall - low, other.width, other.height)
     stands_on = _common(grow(mask, reach), foot) > 0.35 * max(1, foot.area)
     return stands_on and other.top + 0.5 * tall < mask.top + 0.5 * mask.crop.shape[0]

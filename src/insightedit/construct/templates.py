@@ -39,9 +39,9 @@ SIDES = {
     "bottom": "at the bottom of the picture",
 }
 COMPARED = {  # two of them, three of them
-    "largest": ("looks bigger in the picture", "looks biggest"),
-    "smallest": ("looks smaller in the picture", "looks smallest"),
-    "tallest": ("looks taller in the picture", "looks tallest"),
+    "largest": ("looks bigger in the picture", "appears biggest"),
+    "smallest": ("looks smaller in the picture", "appears smallest"),
+    "tallest": ("looks taller in the picture", "appears tallest"),
     "leftmost": ("is farther to the left", "is farthest to the left"),
     "rightmost": ("is farther to the right", "is farthest to the right"),
     "highest": ("is higher up in the picture", "is highest up in the picture"),
@@ -405,6 +405,11 @@ def additions(clue: Clue, scene: Scene, detail: str, rng: Random) -> Iterator[tu
             (f"{upper}, {add} {new}.", "reasoning"),
             (f"There is room {place} for {new}. Please add it.", "reasoning"),
             (f"What could go {place}? Add {new}.", "question"),
+        ]
+    elif name and not detail:  # a bare name: "Add a lamp above it" would be a simple one
+        ways = [
+            (f"There is room {place}. {add.capitalize()} {new} there.", "description"),
+            (f"What could go {place}? {add.capitalize()} {new} there.", "question"),
         ]
     else:
         ways = [

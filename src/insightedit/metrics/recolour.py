@@ -26,6 +26,8 @@ def recolour_features(
     uniform    0..1 length of the chroma-weighted mean hue vector of what changed: 1 = one hue
     changed    0..1 share of the mask that changed visibly
     named      0..1 share of the painted object that is named `colour` (without it: by its most frequent name)
+    foreign    0..1 share of what changed that was of another colour than most of it: other things in the mask (lower is
+               better)
     residual   0..1 share of the ground close by that still has the object's old colour (lower is better)
     spilled    0..1 change just outside the mask over change inside (lower is better)
     detail     -1..1 correlation of fine lightness detail before and after
@@ -48,6 +50,7 @@ def recolour_features(
         "uniform": _one_hue(old[inside & (change > SEEN)]),
         "changed": float((change > SEEN)[inside].mean()),
         "named": share,
+        "foreign": _foreign(old[core & (change > SEEN)]),
         "residual": _residual(new, old, ring, core & (change > SEEN)),
         "spilled": float(change[ring].mean() / max(change[core].mean(), 1)) if ring.any() else 0.0,
         "detail": _detail(old[..., 0], new[..., 0], core),
@@ -105,6 +108,14 @@ def _histogram(lab: np.ndarray) -> np.ndarray:
 def _one_hue(lab: np.ndarray) -> float:
     chroma = np.hypot(lab[:, 1], lab[:, 2]).sum()
     return float(np.hypot(lab[:, 1].sum(), lab[:, 2].sum()) / chroma) if chroma > 0 else 0.0
+
+
+def _foreign(lab: np.ndarray) -> float:
+    """a, b over (L + 16) is the same in light and shade of one paint; 0.25 away is another paint."""
+    if len(lab) == 0:
+        return 0.0
+    tint = lab[:, 1:] / (lab[:, :1] + 16)
+    return float((np.linalg.norm(tint - np.median(tint, 0), axis=1) > 0.25).mean())
 
 
 def _residual(new: np.ndarray, old: np.ndarray, ring: np.ndarray, repainted: np.ndarray) -> float:

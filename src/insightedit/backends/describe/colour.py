@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 WORDS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "beige", "black", "white", "gray")
-MIN_SHARE = 0.5
+MIN_SHARE, MIN_SECOND = 0.5, 0.45  # of the votes of the table and of the rules
 MAX_PIXELS = 4000  # votes settle long before; keeps the cost independent of the photograph's size
 NEIGHBOURS = 3
 
@@ -54,8 +54,8 @@ def name_colour(image: np.ndarray, mask: np.ndarray) -> tuple[str | None, float]
 def _stated(lab: np.ndarray) -> tuple[str | None, float]:
     weights = _vividness(lab)
     by_table, share = _winner(words_by_table(lab), weights)
-    by_rules, _ = _winner(words_by_rules(lab), weights)
-    agreed = by_table == by_rules and share >= MIN_SHARE
+    by_rules, second = _winner(words_by_rules(lab), weights)
+    agreed = by_table == by_rules and share >= MIN_SHARE and second >= MIN_SECOND
     return (WORDS[by_table] if agreed else None), share
 
 

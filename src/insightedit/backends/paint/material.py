@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from insightedit.backends.paint.recolour import Cut, Painted, put_back, take_apart
+from insightedit.backends.paint.transplant import sharpness
 
 # sRGB 0..1 at dark, mid, bright and gloss of the object's own tones
 METALS: dict[str, tuple[tuple[float, float, float], ...]] = {
@@ -21,6 +22,8 @@ MIN_CONTRAST = 25.0  # Lab L: an evenly lit face has nothing to mirror
 MAX_DETAIL = 2.5  # Lab L
 MIN_FULLNESS = 0.8
 MIN_LIGHT = 22.0  # Lab L
+MAX_BLUR = 2.5  # px
+MIN_METAL_LIGHT, MAX_METAL_LIGHT = 10.0, 92.0  # Lab L: a black thing turns gray, a white one dark
 MIN_HALF_SPAN = 20.0  # Lab L
 METAL_TONES = (0.0, 0.4, 0.75, 1.0)
 
@@ -45,22 +48,31 @@ def suitable_materials(image: np.ndarray, mask: np.ndarray) -> list[str]:
     if not mask.any():
         return []
     looks = surface(image, mask)
-    metals = [name for name in METALS if looks["contrast"] >= MIN_CONTRAST and looks["size"] >= 48]
+    shaded = looks["contrast"] >= MIN_CONTRAST and MIN_METAL_LIGHT <= looks["light"] <= MAX_METAL_LIGHT
     smooth = looks["detail"] <= MAX_DETAIL and looks["fullness"] >= MIN_FULLNESS and looks["light"] >= MIN_LIGHT
-    return metals + [name for name in TEXTURES if smooth and looks["size"] >= 96]
+    crisp = not looks["blur"] > MAX_BLUR  # a pattern would be the only sharp thing; unknown (nan) passes
+    metals = [name for name in METALS if shaded and looks["size"] >= 48]
+    return metals + [name for name in TEXTURES if smooth and crisp and looks["size"] >= 96]
 
 
 def surface(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
-    """What decides on a material: contrast (Lab L, 2nd..98th percentile), detail (Lab L that a blur of 1.2 % of the
-    object takes away, mean), fullness (area over convex hull, 0..1), light (median Lab L), size (px, longest side)."""
+    """What decides on a material.
+
+    contrast (Lab L, 2nd..98th percentile), detail (mean Lab L that a blur of 1.2 % of the object takes away), light
+    (median Lab L), fullness (area over convex hull, 0..1), size (px, longest side), blur (px, of the sharpest edges in
+    and around it; nan without edges).
+    """
     cut = take_apart(image, mask)
-    light, size = cut.front[..., 0], float(max(np.ptp(side) + 1 for side in np.nonzero(cut.mask)))
+    ys, xs = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
+    box = (int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1)
+    light, size = cut.front[..., 0], float(max(box[2] - box[0], box[3] - box[1]))
     low, middle, high = np.percentile(light[cut.core], [2, 50, 98])
     smooth = cv2.GaussianBlur(np.where(cut.alpha > 0.5, light, middle), (0, 0), max(1.5, 0.012 * size))
     hull = cv2.convexHull(np.argwhere(cut.mask)[:, ::-1].astype(np.int32))
     return {
         "contrast": float(high - low), "detail": float(np.abs(light - smooth)[cut.core].mean()), "light": float(middle),
         "fullness": float(min(1.0, cut.mask.sum() / max(cv2.contourArea(hull), 1.0))), "size": size,
+        "blur": sharpness(image, ring=box),
     }  # fmt: skip
 
 
@@ -132,19 +144,23 @@ def _polka_dotted(x: np.ndarray, y: np.ndarray, size: float) -> np.ndarray:
 
 
 def _wooden(x: np.ndarray, y: np.ndarray, size: float) -> np.ndarray:
-    warp = _clouds(x.shape, size / 1.5, seed=1)
-    rings = np.sin(y * 26 + warp * 2.0) * 0.5 + 0.5
+    """Boards' grain along x: long drawn-out rings, fine fibres."""
+    long = cv2.resize(_clouds((x.shape[0], max(2, x.shape[1] // 4)), size / 4, seed=1, octaves=3), x.shape[::-1])
+    rings = np.abs((y * 9 + 0.55 * long) % 1 - 0.5) * 2
     fibre = np.random.default_rng(2).standard_normal((x.shape[0], max(2, x.shape[1] // 24))).astype(np.float32)
     fibre = cv2.GaussianBlur(cv2.resize(fibre, x.shape[::-1], interpolation=cv2.INTER_LINEAR), (0, 0), 0.8)
-    return np.clip(_mixed((0.38, 0.22, 0.11), (0.67, 0.45, 0.26), rings * 0.75 + 0.12) + 0.035 * fibre[..., None], 0, 1)
+    return np.clip(_mixed((0.45, 0.28, 0.15), (0.66, 0.45, 0.27), rings) + 0.045 * fibre[..., None], 0, 1)
 
 
 def _marble(x: np.ndarray, y: np.ndarray, size: float) -> np.ndarray:
-    broad = _clouds(x.shape, size / 2.5, seed=3)
-    vein = np.abs(np.sin((x + 0.6 * y) * 5 + broad * 1.6))
-    thin = np.abs(np.sin((x - 0.8 * y) * 7 + _clouds(x.shape, size / 3, seed=4) * 1.9))
-    white = np.minimum(np.clip(vein * 4, 0, 1) ** 0.5, 0.55 + 0.45 * np.clip(thin * 7, 0, 1) ** 0.5)
-    return _mixed((0.50, 0.50, 0.53), (0.93, 0.92, 0.90), white - 0.10 * np.clip(broad, 0, 2))
+    """White with soft gray clouds and thin veins that run aslant and never close to a ring."""
+    broad, fine = _clouds(x.shape, size / 1.5, seed=3), _clouds(x.shape, size / 2, seed=4)
+    vein = np.abs(np.sin((x + 0.55 * y) * 7 + 0.7 * broad))
+    thin = np.abs(np.sin((0.8 * x - y) * 10 + 0.9 * fine))
+    strength = np.clip(0.5 + 0.5 * fine, 0, 1)  # veins come and go
+    dark = strength * (1 - np.clip(vein * 3.5, 0, 1) ** 0.4)
+    dark += 0.6 * (1 - strength) * (1 - np.clip(thin * 6, 0, 1) ** 0.5)
+    return _mixed((0.46, 0.46, 0.49), (0.93, 0.92, 0.90), 0.95 - dark - 0.12 * np.clip(broad, -1, 2))
 
 
 def _mixed(first: tuple[float, ...], second: tuple[float, ...], weight: np.ndarray) -> np.ndarray:
