@@ -21,8 +21,9 @@ NAMES = (
     ("dining table", "dining table", "furniture"), ("chair", "chair", "furniture"), ("clock", "clock", "indoor"),
     ("vase", "vase", "indoor"), ("sunglasses", "sunglasses", ""), ("curtains", "curtain", ""), ("water", "water", ""),
     ("pink brush", "pink brush", ""), ("blue brush", "blue brush", ""), ("second fir", "fir tree", ""),
-    ("left eye", "left eye", ""), ("toy bird", "toy bird", ""), ("small rock", "small rock", ""), ("tv", "tv", "electronic"),
-    ("umbrella", "umbrella", "accessory"), ("hourglass", "hourglass", ""), ("orange", "orange", "food"),
+    ("left eye", "left eye", ""), ("toy bird", "toy bird", ""), ("small rock", "small rock", ""),
+    ("tv", "tv", "electronic"), ("umbrella", "umbrella", "accessory"),
+    ("hourglass", "hourglass", ""), ("orange", "orange", "food"),
 )  # fmt: skip
 AFTERS = (("teapot", "an old teapot with a chipped lid", None), ("red balloon", "", "red"), ("sunflower", "", None))
 
@@ -40,8 +41,8 @@ def thing(number: int, name: str, box: tuple[int, int, int, int], **values: Any)
         box=list(mask.box),
         mask=Rle(**mask.rle()),
         area=mask.area,
-        across=_third((mask.box[0] + mask.box[2]) / 2 / WIDTH, ("left", "middle", "right")),  # type: ignore[arg-type]
-        down=_third((mask.box[1] + mask.box[3]) / 2 / HEIGHT, ("top", "middle", "bottom")),  # type: ignore[arg-type]
+        across=_third((mask.box[0] + mask.box[2]) / 2 / WIDTH, ("left", "middle", "right")),
+        down=_third((mask.box[1] + mask.box[3]) / 2 / HEIGHT, ("top", "middle", "bottom")),
         **values,
     )
 

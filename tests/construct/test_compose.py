@@ -48,8 +48,16 @@ def scene(seed: int = 0, object_id: str = "p-1") -> Scene:
         )  # fmt: skip
 
     x, y = (int(start) for start in rng.integers(10, 40, 2))
-    removal = edit("removal", (x - 6, y - 6, x + 46, y + 46), task="remove_add", method="removal", detail_before="a red cup")
-    look = {"task": "replace", "method": "recolour", "category_after": "cup", "object_after": "cup", "look_before": "red"}
+    removal = edit(
+        "removal", (x - 6, y - 6, x + 46, y + 46), task="remove_add", method="removal", detail_before="a red cup"
+    )
+    look = {
+        "task": "replace",
+        "method": "recolour",
+        "category_after": "cup",
+        "object_after": "cup",
+        "look_before": "red",
+    }
     blue = edit("blue", (x, y, x + 40, y + 40), look_after="blue", detail_after="a blue cup", **look)
     golden = edit("golden", (x - 2, y, x + 38, y + 41), look_after="golden", detail_after="a golden cup", **look)
     return Scene(pictures, removal, blue, golden)
@@ -59,7 +67,12 @@ def test_a_replacement_and_a_removal_make_the_removal_of_the_new_thing():
     it = scene()
     made = compose(it.blue, it.removal)
     assert (made.task, made.method, made.natural) == ("remove_add", "composed", "neither")
-    assert (made.look_before, made.object_before, made.object_after, made.detail_before) == ("blue", "cup", None, "a blue cup")
+    assert (made.look_before, made.object_before, made.object_after, made.detail_before) == (
+        "blue",
+        "cup",
+        None,
+        "a blue cup",
+    )
     assert (made.source_sha256, made.edited_sha256) == (it.blue.edited_sha256, it.removal.edited_sha256)
     assert made.parents == [it.blue.edit_id, it.removal.edit_id] and made.look_after is None
 
@@ -96,7 +109,9 @@ def test_the_pictures_differ_nowhere_outside_the_union_of_the_masks(seed):
         one, other = (Mask.from_rle(edit.mask.model_dump()).full() for edit in (first, second))
         np.testing.assert_array_equal(mask.full(), one | other)
         assert made.box == list(mask.box) and made.mask_share == pytest.approx(mask.share)
-        before, after = (decode_own(encode_jpeg(it.pictures[name])) for name in (made.source_sha256, made.edited_sha256))
+        before, after = (
+            decode_own(encode_jpeg(it.pictures[name])) for name in (made.source_sha256, made.edited_sha256)
+        )
         assert outside_difference(before, after, mask.full()) == (True, None)
 
 

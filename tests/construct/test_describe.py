@@ -74,5 +74,7 @@ def test_an_edit_travels_with_its_object():
              category="cup", object_before="cup", source_sha256="s", edited_sha256=str(n), mask=rle, box=[0, 0, 1, 1])
         for n in range(2)
     ]  # fmt: skip
-    work = Work(photo(1), {"segment": Segmentation(photo_id="p", objects=[thing]), "paint": Painting(photo_id="p", edits=edits)})
+    work = Work(
+        photo(1), {"segment": Segmentation(photo_id="p", objects=[thing]), "paint": Painting(photo_id="p", edits=edits)}
+    )
     assert list(work.edits_with_objects()) == [(edit, thing) for edit in edits]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from functools import cache
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -57,10 +58,8 @@ def test_instructions_are_short_capitalised_ended_and_do_not_stumble(seed: int) 
             assert line.n_words == len(line.text.split()) <= 20
             assert line.text[0].isupper() and line.text[-1] in ".?"
             assert "  " not in line.text and " ." not in line.text and "{" not in line.text and "None" not in line.text
-            assert all(one != two for one, two in zip(tokens, tokens[1:], strict=False)), line.text
-            assert not {"a", "an", "the", "some"} & {
-                one for one, two in zip(tokens, tokens[1:], strict=False) if two in ("a", "an", "the")
-            }
+            assert all(one != two for one, two in pairwise(tokens)), line.text
+            assert not {"a", "an", "the", "some"} & {one for one, two in pairwise(tokens) if two in ("a", "an", "the")}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -74,7 +73,7 @@ def test_only_choices_and_additions_name_the_target(seed: int) -> None:
 
 
 def test_every_direction_of_every_kind_of_edit_is_covered() -> None:
-    found = Counter(
+    found: Counter[tuple[str, ...]] = Counter(
         (made.task, made.method, way, line.kind)
         for seed in SEEDS
         for _, made, way, lines in rows(seed)
@@ -183,8 +182,8 @@ def test_details_become_noun_phrases_or_nothing() -> None:
 
 def work(objects: list[Object], made: list[Edit]) -> Work:
     photo = Photo(
-        photo_id="photo", uri="a.jpg", sha256="0", phash=0, cluster="photo", width=WIDTH, height=HEIGHT, orig_width=WIDTH,
-        orig_height=HEIGHT,
+        photo_id="photo", uri="a.jpg", sha256="0", phash=0, cluster="photo", width=WIDTH, height=HEIGHT,
+        orig_width=WIDTH, orig_height=HEIGHT,
     )  # fmt: skip
     values = {
         "segment": Segmentation(photo_id="photo", objects=objects),

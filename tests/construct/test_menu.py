@@ -15,8 +15,8 @@ from insightedit.construct.menu import (
     fit_to_remove,
     fit_to_repaint,
     holds,
-    without_others,
     wishes,
+    without_others,
 )
 from insightedit.construct.work import Segmentation, Work
 from insightedit.core.errors import Unfit
@@ -168,7 +168,9 @@ def work(*objects: Object, donors=()) -> Work:
         photo_id="p", uri="a.jpg", sha256="0", phash=0, cluster="p", width=WIDTH, height=HEIGHT, orig_width=WIDTH,
         orig_height=HEIGHT,
     )  # fmt: skip
-    return Work(photo, {"segment": Segmentation(photo_id="p", objects=list(objects))}, tuple((photo, it) for it in donors))
+    return Work(
+        photo, {"segment": Segmentation(photo_id="p", objects=list(objects))}, tuple((photo, it) for it in donors)
+    )
 
 
 def menu(given: Work, **knobs) -> list[Wish | Refusal]:

@@ -1,4 +1,4 @@
-"""Formulas: what is written is read back, what is doubtful picks nothing, and what is picked is alone by plain reading."""
+"""Formulas: what is written is read back, what is doubtful picks nothing, what is picked is alone by plain reading."""
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
@@ -114,17 +114,11 @@ def plainly(query: Query, objects: Sequence[Object]) -> set[str]:
 
 
 def in_between(item: Object, one: Object, other: Object) -> bool:
-    rows = (
-        (next_to(item, one, 0, 1)
-        and next_to(item, other, 0, -1))
-        or (next_to(item, one, 0, -1)
-        and next_to(item, other, 0, 1))
+    rows = (next_to(item, one, 0, 1) and next_to(item, other, 0, -1)) or (
+        next_to(item, one, 0, -1) and next_to(item, other, 0, 1)
     )
-    columns = (
-        (next_to(item, one, 1, 1)
-        and next_to(item, other, 1, -1))
-        or (next_to(item, one, 1, -1)
-        and next_to(item, other, 1, 1))
+    columns = (next_to(item, one, 1, 1) and next_to(item, other, 1, -1)) or (
+        next_to(item, one, 1, -1) and next_to(item, other, 1, 1)
     )
     return rows or columns
 
@@ -190,7 +184,7 @@ def test_a_formula_is_read_back_as_it_was_written(seed: int) -> None:
     ],
 )
 def test_what_is_no_formula_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="formula|side"):
+    with pytest.raises(ValueError, match=r"formula|side"):
         parse(text)
 
 

@@ -13,7 +13,7 @@ from insightedit.core.files import shipped
 
 class Inner(Knobs):
     min_quality: float = 0.5
-    names: list[str] = []
+    names: tuple[str, ...] = ()
 
 
 class Outer(Knobs):
@@ -50,14 +50,16 @@ def test_an_empty_file_means_all_defaults(file):
 
 def test_settings_are_yaml_and_the_last_one_holds(file):
     settings = ["seed=1", "judge.names=[a, b]", "judge.min_quality=.25", "maybe=null", "preset='x=y'", "seed=2"]
-    wanted = Outer(preset="x=y", seed=2, maybe=None, judge=Inner(min_quality=0.25, names=["a", "b"]))
+    wanted = Outer(preset="x=y", seed=2, maybe=None, judge=Inner(min_quality=0.25, names=("a", "b")))
     assert load(Outer, file("seed: 9"), settings) == wanted
 
 
 def test_an_unknown_key_is_refused_with_a_suggestion(file):
     assert "unknown key 'sed'" in refusal(file("sed: 4")) and "Did you mean 'seed'?" in refusal(file("sed: 4"))
     inner = refusal(file(""), "judge.min_qualty=1")
-    assert "unknown key 'judge.min_qualty'" in inner and "Did you mean 'min_quality'? Known: min_quality, names" in inner
+    assert (
+        "unknown key 'judge.min_qualty'" in inner and "Did you mean 'min_quality'? Known: min_quality, names" in inner
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_a_setting_below_a_value_is_refused(file):
 
 
 def test_the_effective_configuration_reads_back_as_itself(tmp_path):
-    config = Outer(preset="ö", seed=3, maybe=None, judge=Inner(names=["a: b", "#c"]))
+    config = Outer(preset="ö", seed=3, maybe=None, judge=Inner(names=("a: b", "#c")))
     write(config, tmp_path / "config.yaml", "a remark")
     assert (tmp_path / "config.yaml").read_text(encoding="utf-8").startswith("# a remark\n")
     assert load(Outer, tmp_path / "config.yaml") == config
@@ -113,7 +115,7 @@ def test_presets_go_by_name_or_by_file(file):
     assert preset_path("build", "offline") == shipped("configs/build") / "offline.yaml"
     path = file("seed: 1")
     assert preset_path("build", str(path)) == path
-    with pytest.raises(ConfigError, match="no build preset 'ofline'.*Did you mean 'offline'"):
+    with pytest.raises(ConfigError, match=r"no build preset 'ofline'.*Did you mean 'offline'"):
         preset_path("build", "ofline")
     with pytest.raises(ConfigError, match="no configuration file"):
         preset_path("build", str(path.with_name("other.yaml")))

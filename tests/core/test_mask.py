@@ -134,14 +134,10 @@ def test_run_length_code_equals_cocos_and_comes_back():
 
 
 def runs_of(mask: np.ndarray) -> list[int]:
-    """Uncompressed counts, column by column, background first; the slow and obvious way."""
-    runs, now = [0], False
-    for pixel in mask.ravel(order="F"):
-        if pixel != now:
-            runs.append(0)
-            now = pixel
-        runs[-1] += 1
-    return runs
+    """Uncompressed counts, column by column, background first."""
+    pixels = mask.ravel(order="F")
+    runs = [len(part) for part in np.split(pixels, np.flatnonzero(np.diff(pixels)) + 1)]
+    return [0, *runs] if pixels[0] else runs
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 700), (700, 1), (33, 65)])

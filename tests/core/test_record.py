@@ -37,7 +37,9 @@ def example(kind: Any, rng: np.random.Generator, fullness: float) -> Any:
     if origin is Literal:
         return str(rng.choice(args))
     if origin is list:
-        return [example(args[0], rng, fullness) for _ in range(int(rng.integers(1, 4)))] if rng.random() < fullness else []
+        return (
+            [example(args[0], rng, fullness) for _ in range(int(rng.integers(1, 4)))] if rng.random() < fullness else []
+        )
     if origin is dict:
         return {f"key {n}": example(args[1], rng, fullness) for n in range(2)} if rng.random() < fullness else {}
     if isinstance(kind, type) and issubclass(kind, BaseModel):

@@ -12,9 +12,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import toys
 from toys import Number, Toy, content, drive, line, shards
 
-import toys
 from insightedit.flow.local import Shard
 from insightedit.flow.pool import Pool
 

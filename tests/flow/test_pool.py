@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import time
+from typing import ClassVar
 
 import pytest
 from toys import Lossy, Number, Plus, Times, Toy, ToyKnobs
@@ -94,7 +95,7 @@ def test_an_item_that_hangs_is_given_up_alone():
 def test_steps_are_set_up_once_per_worker_and_anew_in_a_new_pool():
     class Counted(Times):
         name, version, value = "counted", "1", Number
-        made: list[str] = []
+        made: ClassVar[list[str]] = []
 
         def __init__(self, knobs, root):
             super().__init__(knobs)
@@ -119,5 +120,5 @@ def test_a_failure_in_the_driver_stops_the_pool():
 
 
 def test_steps_and_their_knobs_travel():
-    step = pickle.loads(pickle.dumps(Plus(ToyKnobs(by=7), seed=3)))
+    step = pickle.loads(pickle.dumps(Plus(ToyKnobs(by=7), seed=3)))  # noqa: S301 - our own bytes
     assert (step.knobs.by, step.seed) == (7, 3)

@@ -65,7 +65,7 @@ class ToyStep(Step[Toy, Number]):
 
     def _note(self, item: Toy) -> None:
         if self.knobs.log:
-            with open(self.knobs.log, "a") as handle:
+            with Path(self.knobs.log).open("a") as handle:
                 handle.write(f"{self.name} {item.number}\n")
         time.sleep(self.knobs.pause_s)
 
@@ -99,7 +99,9 @@ class Plus(ToyStep):
     def process(self, batch: Sequence[Toy]) -> list[Number | Reject]:
         for item in batch:
             self._note(item)
-        return [Number(value=item.values["times"].value + self.knobs.by, blob=item.values["times"].blob) for item in batch]
+        return [
+            Number(value=item.values["times"].value + self.knobs.by, blob=item.values["times"].blob) for item in batch
+        ]
 
 
 class Square(ToyStep):

@@ -24,9 +24,10 @@ PLURALS = {  # irregular: one -> many
     "calf": "calves", "loaf": "loaves", "half": "halves", "scarf": "scarves", "thief": "thieves", "cactus": "cacti",
     "sheep": "sheep", "fish": "fish", "deer": "deer", "aircraft": "aircraft", "ox": "oxen", "piano": "pianos",
     "photo": "photos", "tomato": "tomatoes", "potato": "potatoes", "mango": "mangoes", "hero": "heroes", "bus": "buses",
-    "gas": "gases", "quiz": "quizzes", "life": "lives", "wife": "wives",
+    "gas": "gases", "quiz": "quizzes", "life": "lives", "wife": "wives", "axe": "axes", "reindeer": "reindeer",
+    "taxi": "taxis", "zucchini": "zucchinis", "kiwi": "kiwis",
 }  # fmt: skip
-SPELLED = {"tv": "TV", "dvd": "DVD", "cd": "CD", "suv": "SUV", "led": "LED"}  # names come in lower case
+SPELLED = {"tv": "TV", "dvd": "DVD", "cd": "CD", "suv": "SUV", "led": "LED", "grey": "gray"}  # names come in lower case
 SAME = frozenset(one for one, many in PLURALS.items() if one == many)
 SINGULARS = {many: one for one, many in PLURALS.items() if one != many}
 
@@ -98,7 +99,7 @@ def is_plural(noun: str) -> bool:
         return True
     if noun in SAME or noun in WORDS.one_in_s:
         return False
-    return len(noun) > 3 and noun.endswith("s") and not noun.endswith(("ss", "us", "is"))
+    return len(noun) > 2 and noun.endswith("s") and not noun.endswith(("ss", "us", "is"))
 
 
 def _men(noun: str) -> bool:
@@ -138,7 +139,8 @@ def singular(noun: str) -> str:
         return noun[:-2] + "an"
     if noun.endswith("ies") and len(noun) > 4 and noun not in ("cookies", "pies", "ties"):
         return noun[:-3] + "y"
-    return noun[:-2] if noun.endswith(("ches", "shes", "xes", "sses", "zes")) else noun.removesuffix("s")
+    hissing = noun.endswith(("ches", "shes", "xes", "sses", "zes")) or noun.removesuffix("es") in WORDS.one_in_s
+    return noun.removesuffix("es" if hissing else "s")
 
 
 # --- articles and pronouns -------------------------------------------------------------------------------------------
@@ -211,11 +213,12 @@ def its(name: str, person: bool = False) -> str:
 def with_look(name: str, look: str | None) -> str:
     """The name with a colour or material in its place: "small car", blue -> "small blue car"; never twice."""
     words = name.split()
-    if not look or look.lower() in (word.lower() for word in words[: len(core(name))]):
+    if not look or look in {SPELLED.get(word, word) for word in core(name)}:
         return name
-    limit = len(core(name)) - 1
-    at = 0
-    while at < limit and words[at].lower() in WORDS.before_colour and head(name) not in WORDS.paired:
+    # a blue left eye, but a small blue car: the side of a paired part belongs to its noun
+    bound = {"left", "right"} if singular(head(name)) in WORDS.paired else set()
+    limit, at = len(core(name)) - 1, 0
+    while at < limit and words[at].lower() in WORDS.before_colour - bound:
         at += 1
     return " ".join([*words[:at], look, *words[at:]])
 

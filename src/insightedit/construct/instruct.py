@@ -12,6 +12,7 @@ from insightedit.construct.geometry import covered
 from insightedit.construct.grammar import (
     WORDS,
     a,
+    dressed,
     head,
     looks_in,
     number,
@@ -49,6 +50,25 @@ DIRECTIONS: tuple[Direction, Direction] = ("forward", "reverse")
 CHOICES = frozenset(["pair", "extreme", "pick"])
 NAMING = CHOICES | {"count"}  # these offer the target by its name, beside others
 HIDDEN = 0.3  # a landmark may be covered by this share of the edit's own mask
+ELSEWHERE = frozenset(
+    [
+        "in",
+        "on",
+        "at",
+        "behind",
+        "below",
+        "above",
+        "under",
+        "beside",
+        "near",
+        "left",
+        "right",
+        "between",
+        "over",
+        "from",
+    ]
+    + ["whose", "that", "which", "of", "just", "against", "towards", "seen", "cut", "crossed", "across", "around"]
+)
 LONGEST_DETAIL = 9  # words of a detailed description that still fit into an instruction
 
 
@@ -288,14 +308,19 @@ def _dealt(found: list[Clue], scene: Scene, rng: Random) -> Iterator[Clue]:
 
 
 def detail_of(detail: str, name: str) -> str:
-    """The start of a detailed description as a noun phrase with its article, if it is one and short enough."""
+    """The start of a detailed description as a noun phrase with its article, if it says more than the name does."""
     text = detail.strip().split(",")[0].split(".")[0].strip()
-    words = words_of(text)
-    bare = len(words_of(name)) + (words[:1] in (["a"], ["an"], ["some"]))
-    if number(name) != "one" and words[:1] != ["some"]:
-        return ""  # "a water in a jug" is no English
-    if not text or head(name) not in words or not bare < len(words) <= LONGEST_DETAIL:
+    words = text.split()
+    at = next((at for at, word in enumerate(words) if word.lower() == head(name)), None)
+    if at is None or number(name) != "one":  # "a water in a jug" is no English
         return ""
-    if words[0] in ("a", "an", "some"):
-        return text[:1].lower() + text[1:]
-    return "" if words[0] in ("the", "this", "it", "there") else a(text[:1].lower() + text[1:])
+    # where it is, and what it is doing there, is told by the verified place instead
+    ends = [end for end in range(at + 1, len(words)) if words[end] in ELSEWHERE or words[end].endswith("ing")]
+    words = words[: ends[0]] if ends else words
+    if len(words) > LONGEST_DETAIL and "with" in words[at:]:
+        words = words[: words.index("with", at)]
+    if words[0].lower() in ("the", "this", "it", "there", "one", "half") or WORDS.deictic & set(words[: at + 1]):
+        return ""
+    text = dressed(" ".join(words))
+    text = text[:1].lower() + text[1:] if words[0].lower() in ("a", "an") else a(text[:1].lower() + text[1:])
+    return text if len(words_of(name)) + 1 < len(text.split()) <= LONGEST_DETAIL else ""

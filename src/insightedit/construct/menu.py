@@ -12,6 +12,7 @@ from itertools import zip_longest
 import cv2
 import numpy as np
 
+from insightedit.backends.describe.suitability import GROWN, kind_of
 from insightedit.construct.work import Work
 from insightedit.core.config import Knobs
 from insightedit.core.errors import Unfit
@@ -23,7 +24,9 @@ class RemovalKnobs(Knobs):
     """When to remove."""
 
     enabled: bool = True
-    min_mask_score: float = 0.30
+    min_mask_score: float = 0.30  # of a mask that somebody drew
+    min_mask_score_box: float = 0.50  # of one that was found from a box
+    min_rim_box: float = 0.45
     max_share: float = 0.15  # of the frame
     max_border_share: float = 0.30  # of the outline that the frame cuts
     grow_share: float = 0.06  # of the object's size (root of its area)
@@ -38,7 +41,9 @@ class LookKnobs(Knobs):
     recolours: int = 2  # per object
     materials: int = 1
     min_rim: float = 0.40  # how well the mask's border separates two colour distributions (offline.md 5)
+    min_rim_box: float = 0.50  # the same for a mask that was found from a box: it errs more
     min_mask_score: float = 0.35
+    min_mask_score_box: float = 0.50
     min_share: float = 0.003
     max_share: float = 0.45
 
@@ -74,12 +79,13 @@ def fit_to_remove(thing: Object, others: list[Object], knobs: RemovalKnobs) -> N
     """Nothing, or the rule that forbids it.
 
     Raises:
-        Unfit: not_removable, weak_mask, too_large_to_remove, cut_by_frame, holds_another_object.
+        Unfit: not_removable, weak_mask, weak_rim, too_large_to_remove, cut_by_frame, holds_another_object.
     """
     if not thing.removable:
         raise Unfit("not_removable", f"{thing.name}: {thing.unfit_because}", "a thing that can be gone")
-    if (thing.mask_score or 0) < knobs.min_mask_score:
-        raise Unfit("weak_mask", f"{thing.name}: score {thing.mask_score}", f"at least {knobs.min_mask_score:g}")
+    boxed = thing.mask_from == "box"
+    _require("weak_mask", thing, thing.mask_score, knobs.min_mask_score_box if boxed else knobs.min_mask_score)
+    _require("weak_rim", thing, thing.rim, knobs.min_rim_box if boxed else 0.0)
     mask = mask_of(thing)
     if mask.share > knobs.max_share:
         raise Unfit(
@@ -100,15 +106,19 @@ def fit_to_repaint(thing: Object, knobs: LookKnobs) -> None:
     """
     if not thing.replaceable:
         raise Unfit("keeps_its_look", f"{thing.name}: {thing.unfit_because}", "a thing of any colour")
-    if (thing.mask_score or 0) < knobs.min_mask_score:
-        raise Unfit("weak_mask", f"{thing.name}: score {thing.mask_score}", f"at least {knobs.min_mask_score:g}")
-    if (thing.rim or 0) < knobs.min_rim:
-        raise Unfit("weak_rim", f"{thing.name}: {thing.rim}", f"at least {knobs.min_rim:g}")
+    boxed = thing.mask_from == "box"
+    _require("weak_mask", thing, thing.mask_score, knobs.min_mask_score_box if boxed else knobs.min_mask_score)
+    _require("weak_rim", thing, thing.rim, knobs.min_rim_box if boxed else knobs.min_rim)
     share = mask_of(thing).share
     if share < knobs.min_share:
         raise Unfit("too_small_to_repaint", f"{thing.name}: {share:.4f}", f"at least {knobs.min_share:g} of the frame")
     if share > knobs.max_share:
         raise Unfit("too_large_to_repaint", f"{thing.name}: {share:.2f}", f"at most {knobs.max_share:g} of the frame")
+
+
+def _require(reason: str, thing: Object, value: float | None, least: float) -> None:
+    if (value or 0.0) < least:
+        raise Unfit(reason, f"{thing.name}: {value}", f"at least {least:g}")
 
 
 def mask_of(thing: Object) -> Mask:
@@ -182,7 +192,8 @@ def _of_object(
         yield Refusal(thing, "recolour", error)
     if repaintable:
         yield from (Wish(thing, "recolour", turn) for turn in range(look.recolours))
-        yield from (Wish(thing, "material", turn) for turn in range(look.materials))
+        if kind_of(thing.category, thing.supercategory, thing.name) not in GROWN:
+            yield from (Wish(thing, "material", turn) for turn in range(look.materials))
     if removable and thing.replaceable:
         donors = work.donors[: transplant.per_object] if transplant.per_object else ()
         yield from (Wish(thing, "transplant", turn, donor) for turn, donor in enumerate(donors))

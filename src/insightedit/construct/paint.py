@@ -110,12 +110,14 @@ class Paint(PhotoStep[Painting]):
         """The picture of a wish.
 
         Raises:
-            Unfit: no_suitable_colour, no_suitable_material, does_not_fit.
+            Unfit: monochrome_photo, no_suitable_colour, no_suitable_material, does_not_fit.
         """
         if wish.method == "removal":
             return Result(self._removed(image, work, wish.thing))
         if wish.method == "transplant":
             return self._transplanted(image, work, wish)
+        if is_monochrome(image):
+            raise Unfit("monochrome_photo", wish.thing.name, "a photograph in colour")
         mask = without_others(mask_of(wish.thing), wish.thing, work.objects).full()
         paint, suitable = {"recolour": (recolour, suitable_colours), "material": (remake, suitable_materials)}[
             wish.method
@@ -199,6 +201,13 @@ class Paint(PhotoStep[Painting]):
             seed=derive(self.seed, thing.object_id, wish.method),
             engine=f"{ENGINE}/{wish.method}",
         )
+
+
+def is_monochrome(image: np.ndarray) -> bool:
+    """A black-and-white photograph (perhaps toned): one coloured thing in it would look painted on."""
+    sample = image[::8, ::8].astype(np.int16)
+    tint = np.median(sample - sample.mean(axis=2, keepdims=True), axis=(0, 1))
+    return bool(np.percentile(np.ptp(sample - tint, axis=2), 98) < 16)
 
 
 def edit_id(*parts: object) -> str:

@@ -138,7 +138,8 @@ def check_pixels(row: Row) -> Iterator[Found]:
     source, edited = sides
     if source is None or edited is None or mask is None or not source.shape[:2] == edited.shape[:2] == mask.shape:
         return
-    differ = (source != edited).any(axis=2)  # (H, W)
+    apart = source ^ edited  # (H, W, 3); `any(axis=2)` takes five times as long as two ors
+    differ = (apart[..., 0] | apart[..., 1] | apart[..., 2]) > 0  # (H, W)
     outside = differ & ~round_out(mask)
     yield "equal outside", _leak(outside) if outside.any() else None
     yield "changed inside", None if (differ & mask).any() else "not one pixel differs inside the mask"

@@ -269,7 +269,7 @@ def _named(thing: Object, name: str, objects: Sequence[Object]) -> Truth:
     bearers = [other for other in objects if other.name == name]
     if bearers and all((covered(bearer, thing) or 0.0) >= 0.9 for bearer in bearers):
         return False  # a coffee cup with its saucer is no rival of its own cup
-    if any(thing.category == bearer.category == thing.name for bearer in bearers):
+    if head(thing.name) != head(name) and any(thing.category == bearer.category == thing.name for bearer in bearers):
         return None  # a thing that is only called by its category may be anything in it: a person, a man
     return _may_be_called(thing, name)
 

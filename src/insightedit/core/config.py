@@ -59,6 +59,7 @@ def load(model: type[K], path: Path, settings: Sequence[str] = ()) -> K:
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise ConfigError(f"cannot use {path}", "its top level is not a mapping", "Write `key: value` lines")
+    values = {key: value for key, value in values.items() if value is not None}  # "judge:" alone: its defaults
     for setting in settings:
         _apply(values, setting)
     return validate(model, values, str(path))

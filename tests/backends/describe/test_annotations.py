@@ -100,7 +100,9 @@ def test_a_box_that_sticks_out_a_little_is_cut_to_the_frame():
 
 
 def test_one_bad_note_costs_no_other():
-    _, objects, rejects = describe(photo(note(box=[10, 10, 90, 90]), note(note_id="2"), note(note_id="3", polygons=[SQUARE])))
+    _, objects, rejects = describe(
+        photo(note(box=[10, 10, 90, 90]), note(note_id="2"), note(note_id="3", polygons=[SQUARE]))
+    )
     assert [thing.object_id for thing in objects] == ["p-1", "p-3"]
     assert [(reject.object_id, reject.reason) for reject in rejects] == [("p-2", "no_box")]
 
@@ -109,7 +111,9 @@ def test_an_object_noted_twice_is_one_object():
     twice = photo(note(box=[10, 10, 90, 90]), note(note_id="2", box=[10, 11, 90, 91]))
     _, objects, rejects = describe(twice)
     assert len(objects) == 1 and rejects[0].reason == "noted_twice"
-    _, objects, _ = describe(photo(note(box=[10, 10, 90, 90]), note(note_id="2", category="saucer", box=[10, 11, 90, 91])))
+    _, objects, _ = describe(
+        photo(note(box=[10, 10, 90, 90]), note(note_id="2", category="saucer", box=[10, 11, 90, 91]))
+    )
     assert len(objects) == 2
 
 
@@ -124,7 +128,13 @@ def test_every_object_has_an_id_of_its_own_whatever_the_notes_say():
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("Wine_Bottle", "wine bottle"), ("cup (red)", "cup"), ("TV", "TV"), ("rock'n'roll  sign", "rock'n'roll sign"), ("t-shirt", "t-shirt")],
+    [
+        ("Wine_Bottle", "wine bottle"),
+        ("cup (red)", "cup"),
+        ("TV", "TV"),
+        ("rock'n'roll  sign", "rock'n'roll sign"),
+        ("t-shirt", "t-shirt"),
+    ],
 )
 def test_names_are_as_one_says_them(text, name):
     assert only(photo(note(name=text, box=[10, 10, 90, 90]))).name == name

@@ -1,4 +1,4 @@
-"""Albums written into a temporary folder: photographs, COCO files, shards, the way the tools that make them write them."""
+"""Albums in a temporary folder: photographs, COCO files and shards, as the tools that make them write them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,13 @@ def one(tmp_path, **annotation):
 def test_annotations_are_joined_by_path_and_by_bare_name(tmp_path):
     for name in ("x/a.jpg", "y/a.jpg", "y/b.jpg"):
         put(tmp_path / name, jpeg())
-    images = [image(1, "x/a.jpg"), image(2, "y\\a.jpg"), image(3, "./b.jpg"), image(4, "gone.jpg"), image(5, "idle.jpg")]
+    images = [
+        image(1, "x/a.jpg"),
+        image(2, "y\\a.jpg"),
+        image(3, "./b.jpg"),
+        image(4, "gone.jpg"),
+        image(5, "idle.jpg"),
+    ]
     path = coco(tmp_path / "a.json", images, [note(number, number) for number in (1, 2, 3, 4)])
     listing = survey(tmp_path, path)
     assert {item.uri: [each.note_id for each in item.facts.notes] for item in listing.found} == {
@@ -157,12 +163,16 @@ def test_entries_that_belong_nowhere_are_rejected(tmp_path):
 )  # fmt: skip
 def test_foreign_lists_say_nothing_and_stop_nothing(tmp_path, change):
     images = [image(1, "a.jpg", license=[1], width="wide", height=-3, caption=7, author="\ud83d lone")]
-    found = Annotations(coco(tmp_path / "a.json", images, [note(1, 1, category_id=[1], short_caption="\udc00")], **change))
+    found = Annotations(
+        coco(tmp_path / "a.json", images, [note(1, 1, category_id=[1], short_caption="\udc00")], **change)
+    )
     facts = found.facts["a.jpg"]
     assert (facts.note_width, facts.note_height, facts.licence, facts.author) == (0, 0, "", "? lone")
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", '{"images": [], "annotations": {}}', '{"images": ["a"], "annotations": []}', "5"])
+@pytest.mark.parametrize(
+    "text", ["[]", "{}", '{"images": [], "annotations": {}}', '{"images": ["a"], "annotations": []}', "5"]
+)
 def test_what_is_not_coco_is_an_input_error(tmp_path, text):
     with pytest.raises(InputError, match=r"a\.json is not a COCO annotation file"):
         Annotations(put(tmp_path / "a.json", text.encode()))

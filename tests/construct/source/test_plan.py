@@ -27,8 +27,12 @@ def test_exact_copies_are_dropped_and_named(tmp_path):
 def test_shards_are_of_the_size_asked_for_and_in_order(tmp_path, count, per_shard, sizes):
     plan = frozen(survey(album(tmp_path, count), None), tmp_path / "work", per_shard, licence="CC0")
     shards = list(plan.shards())
-    assert [len(shard.items) for shard in shards] == sizes and [shard.number for shard in shards] == list(range(len(sizes)))
-    assert [item.photo.uri for shard in shards for item in shard.items] == [f"{number:02d}.jpg" for number in range(count)]
+    assert [len(shard.items) for shard in shards] == sizes and [shard.number for shard in shards] == list(
+        range(len(sizes))
+    )
+    assert [item.photo.uri for shard in shards for item in shard.items] == [
+        f"{number:02d}.jpg" for number in range(count)
+    ]
     assert len(plan) == count
 
 

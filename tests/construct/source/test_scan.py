@@ -78,7 +78,9 @@ def test_a_turned_photograph_goes_with_annotations_of_the_upright_frame(tmp_path
     assert photos == [] and reject.reason == "annotation_size_mismatch" and "300 x 220" in reject.seen
 
 
-@pytest.mark.parametrize(("width", "height", "fits"), [(260, 220, True), (520, 440, True), (131, 110, True), (260, 200, False)])
+@pytest.mark.parametrize(
+    ("width", "height", "fits"), [(260, 220, True), (520, 440, True), (131, 110, True), (260, 200, False)]
+)
 def test_annotations_may_be_scaled_but_not_stretched(tmp_path, width, height, fits):
     put(tmp_path / "a.jpg", jpeg())
     path = coco(tmp_path / "a.json", [image(1, "a.jpg", width=width, height=height)], [note(1, 1)])

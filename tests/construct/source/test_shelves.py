@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -33,7 +34,17 @@ def uris(path) -> list[str]:
 
 
 def test_folders_are_walked_in_a_fixed_order_without_what_is_hidden(tmp_path):
-    for name in ("z.jpg", "a.PNG", "b/y.jpeg", "b/a/x.webp", "a/w.tif", ".hidden.jpg", ".git/v.jpg", "notes.txt", "c.gif"):
+    for name in (
+        "z.jpg",
+        "a.PNG",
+        "b/y.jpeg",
+        "b/a/x.webp",
+        "a/w.tif",
+        ".hidden.jpg",
+        ".git/v.jpg",
+        "notes.txt",
+        "c.gif",
+    ):
         put(tmp_path / name, b"x")
     assert uris(tmp_path) == ["a.PNG", "c.gif", "z.jpg", "a/w.tif", "b/y.jpeg", "b/a/x.webp"]
     assert uris(tmp_path) == uris(tmp_path)
@@ -56,7 +67,9 @@ def test_nothing_to_read_is_an_input_error_that_says_why(tmp_path):
         survey(tmp_path, None)
 
 
-@pytest.mark.parametrize("name", ["a#1.jpg", "b c.jpg", "ü.jpg", "x.tar.jpg", "50%.jpg", "a@3:4.jpg", "s#et/p.jpg", "a:b.jpg"])
+@pytest.mark.parametrize(
+    "name", ["a#1.jpg", "b c.jpg", "ü.jpg", "x.tar.jpg", "50%.jpg", "a@3:4.jpg", "s#et/p.jpg", "a:b.jpg"]
+)
 def test_any_file_name_can_be_read_again(tmp_path, name):
     put(tmp_path / name, jpeg())
     (uri,) = uris(tmp_path)
@@ -65,8 +78,7 @@ def test_any_file_name_can_be_read_again(tmp_path, name):
 
 def test_a_name_that_is_not_utf8_is_rejected_and_does_not_stop_a_run(tmp_path):
     put(tmp_path / "a.jpg", jpeg())
-    with open(os.fsencode(tmp_path) + b"/caf\xe9.jpg", "wb") as handle:
-        handle.write(jpeg(1))
+    put(tmp_path / os.fsdecode(b"caf\xe9.jpg"), jpeg(1))
     photos, rejects = taken(tmp_path, tmp_path / ".work")
     assert [photo.uri for photo in photos] == ["a.jpg"]
     assert [reject.reason for reject in rejects] == ["name_not_utf8"]
@@ -129,7 +141,10 @@ def test_a_tar_as_img2dataset_writes_it_is_read_with_its_facts(tmp_path):
 
 
 def test_a_caption_may_stand_in_a_text_file_and_a_sidecar_may_be_nonsense(tmp_path):
-    tar(tmp_path / "s.tar", {"a.txt": b"said \xff here", "a.jpg": jpeg(), "b.jpg": jpeg(1), "b.json": b"{", "c.txt": b"x"})
+    tar(
+        tmp_path / "s.tar",
+        {"a.txt": b"said \xff here", "a.jpg": jpeg(), "b.jpg": jpeg(1), "b.json": b"{", "c.txt": b"x"},
+    )
     first, second = listed(tmp_path / "s.tar")
     assert first.facts.caption == "said � here" and second.facts.caption == ""
 
@@ -141,7 +156,10 @@ def test_a_licence_that_is_missing_as_nan_is_no_licence(tmp_path):
 
 
 def test_a_file_name_in_a_folder_of_the_tar_makes_its_own_sample(tmp_path):
-    tar(tmp_path / "s.tar", {"x/a.jpg": jpeg(), "x/a.txt": b"one", "y/a.jpg": jpeg(1), "y/a.txt": b"two", "y/a.mask.png": b"m"})
+    tar(
+        tmp_path / "s.tar",
+        {"x/a.jpg": jpeg(), "x/a.txt": b"one", "y/a.jpg": jpeg(1), "y/a.txt": b"two", "y/a.mask.png": b"m"},
+    )
     assert [entry.facts.caption for entry in listed(tmp_path / "s.tar")] == ["one", "two"]
 
 
@@ -240,7 +258,5 @@ def test_damaged_shards_give_candidates_and_rejects_and_nothing_else(tmp_path, k
         shard.write_bytes(damaged)
         for entry in listed(shard):
             if not isinstance(entry, Reject):
-                try:
+                with contextlib.suppress(Unfit):
                     read_bytes(tmp_path, entry.uri, MANY)
-                except Unfit:
-                    pass

@@ -68,8 +68,9 @@ def _object(photo: Photo, note: Note, object_id: str, min_side_px: int) -> Objec
 
 
 def _name(text: str) -> str:
-    """A name as one says it: words, no underscores, no brackets; empty if nothing of that remains."""
+    """A name as one says it: words, no article, no underscores, no brackets; empty if nothing of that remains."""
     words = re.sub(r"[^\w' -]+|_", " ", re.sub(r"\(.*?\)|\[.*?\]", " ", text)).split()
+    words = words[1:] if words and words[0].lower() in ("a", "an", "the", "this", "my") and len(words) > 1 else words
     if not words or len(words) > MAX_NAME_WORDS or not any(char.isalpha() for char in "".join(words)):
         return ""
     return " ".join(word if word.isupper() and len(word) > 1 else word.lower() for word in words)

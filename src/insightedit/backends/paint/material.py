@@ -9,8 +9,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from insightedit.backends.paint.recolour import Cut, Painted, put_back, take_apart
-from insightedit.backends.paint.transplant import sharpness
+from insightedit.backends.paint.recolour import Cut, Painted, put_back, rim_radius, take_apart
 
 # sRGB 0..1 at dark, mid, bright and gloss of the object's own tones
 METALS: dict[str, tuple[tuple[float, float, float], ...]] = {
@@ -22,7 +21,7 @@ MIN_CONTRAST = 25.0  # Lab L: an evenly lit face has nothing to mirror
 MAX_DETAIL = 2.5  # Lab L
 MIN_FULLNESS = 0.8
 MIN_LIGHT = 22.0  # Lab L
-MAX_BLUR = 2.5  # px
+MAX_BLUR = 0.02
 MIN_METAL_LIGHT, MAX_METAL_LIGHT = 10.0, 92.0  # Lab L: a black thing turns gray, a white one dark
 MIN_HALF_SPAN = 20.0  # Lab L
 METAL_TONES = (0.0, 0.4, 0.75, 1.0)
@@ -50,7 +49,7 @@ def suitable_materials(image: np.ndarray, mask: np.ndarray) -> list[str]:
     looks = surface(image, mask)
     shaded = looks["contrast"] >= MIN_CONTRAST and MIN_METAL_LIGHT <= looks["light"] <= MAX_METAL_LIGHT
     smooth = looks["detail"] <= MAX_DETAIL and looks["fullness"] >= MIN_FULLNESS and looks["light"] >= MIN_LIGHT
-    crisp = not looks["blur"] > MAX_BLUR  # a pattern would be the only sharp thing; unknown (nan) passes
+    crisp = looks["blur"] <= MAX_BLUR  # else the pattern would be the only sharp thing
     metals = [name for name in METALS if shaded and looks["size"] >= 48]
     return metals + [name for name in TEXTURES if smooth and crisp and looks["size"] >= 96]
 
@@ -59,20 +58,18 @@ def surface(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
     """What decides on a material.
 
     contrast (Lab L, 2nd..98th percentile), detail (mean Lab L that a blur of 1.2 % of the object takes away), light
-    (median Lab L), fullness (area over convex hull, 0..1), size (px, longest side), blur (px, of the sharpest edges in
-    and around it; nan without edges).
+    (median Lab L), fullness (area over convex hull, 0..1), size (px, longest side), blur (width of its
+    edge as a share of its size).
     """
     cut = take_apart(image, mask)
-    ys, xs = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
-    box = (int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1)
-    light, size = cut.front[..., 0], float(max(box[2] - box[0], box[3] - box[1]))
+    light, size = cut.front[..., 0], float(max(np.ptp(side) + 1 for side in np.nonzero(cut.mask)))
     low, middle, high = np.percentile(light[cut.core], [2, 50, 98])
     smooth = cv2.GaussianBlur(np.where(cut.alpha > 0.5, light, middle), (0, 0), max(1.5, 0.012 * size))
     hull = cv2.convexHull(np.argwhere(cut.mask)[:, ::-1].astype(np.int32))
     return {
         "contrast": float(high - low), "detail": float(np.abs(light - smooth)[cut.core].mean()), "light": float(middle),
         "fullness": float(min(1.0, cut.mask.sum() / max(cv2.contourArea(hull), 1.0))), "size": size,
-        "blur": sharpness(image, ring=box),
+        "blur": rim_radius(cut.lab, cut.mask) / size,
     }  # fmt: skip
 
 

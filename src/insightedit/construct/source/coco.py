@@ -106,21 +106,21 @@ class Annotations:
     def _reject(self, reason: str, seen: str, wanted: str) -> None:
         self.rejects.append(Reject(step="source", reason=reason, uri=self.path.name, seen=seen, wanted=wanted))
 
-    def of(self, uri: str) -> Facts | None:
+    def of(self, uri: str, name: str = "") -> Facts | None:
         """What the file says of the photograph at `uri`: by its path below the root, else by its bare name.
 
-        A member of a tar goes by its name inside. An entry is given to one photograph only, the first that asks: a
+        A member of a tar goes by its name inside, a row of a parquet file by `name`. An entry is given to one photograph only, the first that asks: a
         second file of the same bare name is another photograph.
         """
         place, member = split_uri(uri)
-        path = member.rpartition("@")[0] if member else place
-        for name in dict.fromkeys((path, PurePosixPath(path).name)):
-            if name in self.facts and name not in self.used:
-                self.used.add(name)
-                return self.facts[name]
-            if name in self.facts:
+        path = name or (member.rpartition("@")[0] if member else place)
+        for known in dict.fromkeys((path, PurePosixPath(path).name)):
+            if known in self.facts and known not in self.used:
+                self.used.add(known)
+                return self.facts[known]
+            if known in self.facts:
                 self.rejects.append(
-                    Reject(step="source", reason="name_used_twice", uri=uri, seen=name, wanted="a path")
+                    Reject(step="source", reason="name_used_twice", uri=uri, seen=known, wanted="a path")
                 )
         return None
 

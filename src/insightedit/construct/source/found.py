@@ -40,6 +40,7 @@ class Found:
     uri: str
     bytes: int
     facts: Facts
+    name: str = ""  # what a parquet row calls it, for joining annotations; else its place says it
     photo: Photo | None = None  # once scanned
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +56,8 @@ def survey(photos: Path, annotations: Path | None) -> Listing:
         if isinstance(entry, Reject):
             rejects.append(entry)
             continue
-        facts = notes.of(entry.uri) if notes else None
-        found.append(entry if facts is None else Found(entry.uri, entry.bytes, _joined(entry.facts, facts)))
+        facts = notes.of(entry.uri, entry.name) if notes else None
+        found.append(entry if facts is None else replace(entry, facts=_joined(entry.facts, facts)))
     if not found:
         why = "no .jpg, .png, .webp, .tif, .tar or .parquet lies below it"
         if rejects:

@@ -141,13 +141,26 @@ def _parquet(path: Path, uri: str) -> Iterator[Found | Reject]:
             yield Reject(step="source", reason="no_image_column", uri=uri, seen=names, wanted=", ".join(IMAGE_COLUMNS))
             return
         others = [field.name for field in file.schema_arrow if _holds_text(field.type)]
+        kind = file.schema_arrow.field(column).type
+        if pa.types.is_struct(kind) and kind.get_field_index("path") >= 0:
+            others.append(f"{column}.path")
         for group in range(file.num_row_groups):
             rows = file.read_row_group(group, columns=others).to_pylist() if others else []
             for row in range(file.metadata.row_group(group).num_rows):
-                facts = _facts(rows[row]) if rows else Facts()
-                yield Found(f"{uri}#{group}:{row}:{column}", 0, facts)
+                values = rows[row] if rows else {}
+                yield Found(f"{uri}#{group}:{row}:{column}", 0, _facts(values), _name(values, column))
     except (pa.ArrowException, OSError, ValueError) as error:
         yield Reject(step="source", reason="unreadable_shard", uri=uri, seen=str(error)[:200], wanted="a parquet file")
+
+
+def _name(values: dict[str, Any], column: str) -> str:
+    """What a row calls its image: a file name, the path inside the image struct, or img2dataset's key."""
+    struct = values.get(column)
+    path = struct.get("path") if isinstance(struct, dict) else None
+    named = [values.get(name) for name in ("file_name", "filename", "path")]
+    key = values.get("key")
+    candidates = [*named, path, f"{key}.jpg" if key else None]
+    return next((str(name) for name in candidates if name), "")
 
 
 def _holds_text(kind: pa.DataType) -> bool:
@@ -158,7 +171,7 @@ def _holds_text(kind: pa.DataType) -> bool:
 def _image_column(schema: pa.Schema) -> str | None:
     def holds_images(kind: pa.DataType) -> bool:
         struct = pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
-        return struct or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+        return bool(struct or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
     fields = {field.name: field.type for field in schema}
     return next((name for name in IMAGE_COLUMNS if name in fields and holds_images(fields[name])), None)
