@@ -261,7 +261,8 @@ def references(scene: Scene) -> list[Query]:
     if scene.target_name is not None or coloured:
         return [*([name] if scene.target_name is not None else []), *coloured]
     corner = frame(scene.target)
-    spots = [All((name, *corner))] if corner else []
+    placed = set(core(scene.target.name)) & WORDS.deictic  # the lower dog at the bottom: said twice
+    spots = [All((name, *corner))] if corner and not placed else []
     spots += [All((name, place)) for place in relations(scene)]
     rows: list[Query] = [Most(word, name) for word in ("leftmost", "rightmost", "highest", "lowest")]
     return [query for query in spots if scene.picks_target(query)] or [row for row in rows if scene.picks_target(row)]

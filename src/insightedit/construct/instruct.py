@@ -12,6 +12,7 @@ from insightedit.construct.geometry import covered
 from insightedit.construct.grammar import (
     WORDS,
     a,
+    core,
     dressed,
     head,
     looks_in,
@@ -50,24 +51,8 @@ DIRECTIONS: tuple[Direction, Direction] = ("forward", "reverse")
 CHOICES = frozenset(["pair", "extreme", "pick"])
 NAMING = CHOICES | {"count"}  # these offer the target by its name, beside others
 HIDDEN = 0.3  # a landmark may be covered by this share of the edit's own mask
-ELSEWHERE = frozenset(
-    [
-        "in",
-        "on",
-        "at",
-        "behind",
-        "below",
-        "above",
-        "under",
-        "beside",
-        "near",
-        "left",
-        "right",
-        "between",
-        "over",
-        "from",
-    ]
-    + ["whose", "that", "which", "of", "just", "against", "towards", "seen", "cut", "crossed", "across", "around"]
+PLACING = frozenset(
+    ["in", "on", "at", "behind", "below", "above", "under", "beside", "near", "left", "right", "between"]
 )
 LONGEST_DETAIL = 9  # words of a detailed description that still fit into an instruction
 
@@ -214,15 +199,22 @@ def deed_of(edit: Edit, scene: Scene, way: Direction) -> Deed:
     if way == "reverse":
         new = (edit.object_before, edit.look_before)
     if without_look(edit.object_before) != without_look(edit.object_after or edit.object_before):
-        name = without_deixis(new[0])
-        # colours of people are those of their clothes
-        return exchange(a(name if lexicon().is_person(name) else with_look(name, new[1])))
+        repainted = edit.natural != "source" if way == "reverse" else edit.method != "transplant"
+        return exchange(a(_new_name(without_deixis(new[0]), new[1], repainted)))
     if new[1] is None:
         return RESTORE
     if new[1] not in WORDS.colours:
         return refinish(new[1])
     old = edit.look_after if way == "reverse" else edit.look_before
     return uncover(new[1]) if old and old not in WORDS.colours else recolour(new[1])
+
+
+def _new_name(name: str, look: str | None, repainted: bool) -> str:
+    """The name of what comes instead; a look in the name is believed, unless it was painted over."""
+    if lexicon().is_person(name):  # the colours of people are those of their clothes
+        return name
+    name = without_look(name) if repainted and look else name
+    return name if looks_in(name) else with_look(name, look)
 
 
 # --- simple ----------------------------------------------------------------------------------------------------------
@@ -309,18 +301,18 @@ def _dealt(found: list[Clue], scene: Scene, rng: Random) -> Iterator[Clue]:
 
 def detail_of(detail: str, name: str) -> str:
     """The start of a detailed description as a noun phrase with its article, if it says more than the name does."""
-    text = detail.strip().split(",")[0].split(".")[0].strip()
-    words = text.split()
+    words = detail.strip().split(",")[0].split(".")[0].split()
     at = next((at for at, word in enumerate(words) if word.lower() == head(name)), None)
-    if at is None or number(name) != "one":  # "a water in a jug" is no English
+    if at is None or number(name) != "one" or " ".join(core(name)) != name.lower():
         return ""
-    # where it is, and what it is doing there, is told by the verified place instead
-    ends = [end for end in range(at + 1, len(words)) if words[end] in ELSEWHERE or words[end].endswith("ing")]
-    words = words[: ends[0]] if ends else words
-    if len(words) > LONGEST_DETAIL and "with" in words[at:]:
-        words = words[: words.index("with", at)]
-    if words[0].lower() in ("the", "this", "it", "there", "one", "half") or WORDS.deictic & set(words[: at + 1]):
+    first = words[0].lower()
+    if first in ("the", "this", "it", "there", "one", "half", "some") or WORDS.deictic & set(words[: at + 1]):
         return ""
-    text = dressed(" ".join(words))
-    text = text[:1].lower() + text[1:] if words[0].lower() in ("a", "an") else a(text[:1].lower() + text[1:])
+    # up to the noun and what it comes with: where it is, and what it does there, the verified place tells
+    ends = [end for end in range(at + 1, len(words)) if words[end] in PLACING or words[end].endswith("ing")]
+    tail = words[at + 1 : ends[0] if ends else len(words)]
+    kept = words[: at + 1] + (tail if tail[:1] == ["with"] and at + 1 + len(tail) <= LONGEST_DETAIL else [])
+    text = dressed(" ".join(kept))
+    text = text[:1].lower() + text[1:]
+    text = text if first in ("a", "an") else a(text)
     return text if len(words_of(name)) + 1 < len(text.split()) <= LONGEST_DETAIL else ""

@@ -20,6 +20,7 @@ from insightedit.construct.grammar import (
     sentence,
     the,
     with_look,
+    without_deixis,
 )
 from insightedit.construct.lexicon import lexicon
 from insightedit.construct.referring import All, AnyOf, Between, Is, Most, Nth, Query, Rel, walk
@@ -247,9 +248,10 @@ class Speaker:
         return somebody(self.scene.target)
 
     @property
-    def alive(self) -> bool:
-        """People and animals are not called things."""
-        return self.person or lexicon().tag(self.scene.target, "animal") is True
+    def unlike_a_thing(self) -> bool:
+        """People, animals and scenery are not called things."""
+        tags = lexicon().tags(self.scene.target) or {}
+        return self.person or bool(tags.get("animal") or tags.get("scenery"))
 
     @property
     def many(self) -> bool:
@@ -263,7 +265,7 @@ class Speaker:
         """(text, form) of a clue; None where no natural sentence says it."""
         manner, query = clue.style, clue.query
         if manner in ("relation", "described"):
-            manner = self.rng.choice((manner, "ask", "what"))
+            manner = self.rng.choice((manner, manner, "ask", "what"))
         if manner == "pair" and self.rng.random() < 0.4:
             manner = "keep"
         text: str | None = getattr(self, f"_{manner}")(query)
@@ -312,7 +314,7 @@ class Speaker:
         clause, place = lexicon().uses[_value(query, "use")], where(query)
         then = self._one_of(self.deed.then, "it")
         spoken = [f"There is something {place or 'here'} {clause}. {then}"]
-        if not self.alive:
+        if not self.unlike_a_thing:
             spoken.append(f"Find the {self.rng.choice(('thing', 'object'))} {place} {clause}. {then}")
         return self.rng.choice(spoken)
 
@@ -323,7 +325,9 @@ class Speaker:
         anchor = query.anchor
         first = definite(anchor) if _value(anchor, "kind") else f"what is {where(anchor)}"
         it = "that person" if _value(anchor, "kind") == "person" else "it"
-        what = "what is" if self.many or self.alive else self.rng.choice(("the thing", "the object", "what is"))
+        what = (
+            "what is" if self.many or self.unlike_a_thing else self.rng.choice(("the thing", "the object", "what is"))
+        )
         target = f"{what} {PLACES[query.relation]} {it}"
         deed = self._one_of(self.deed.long, target)
         return self.rng.choice(
@@ -391,7 +395,13 @@ def additions(clue: Clue, scene: Scene, detail: str, rng: Random) -> Iterator[tu
     """(text, form) for a place and what goes there, in random order of manner."""
     query = clue.query
     use, name = _value(query, "use"), _value(query, "name")
-    new = f"something {lexicon().uses[use]}" if use else detail if name and detail else a(noun(query, _many(scene)))
+    new = (
+        f"something {lexicon().uses[use]}"
+        if use
+        else detail
+        if name and detail
+        else a(without_deixis(noun(query, _many(scene))))
+    )
     place = where(query)
     if clue.style == "step" and isinstance(query, All) and isinstance(query.parts[-1], Rel):
         step = query.parts[-1]

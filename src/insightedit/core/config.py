@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -59,7 +59,7 @@ def load(model: type[K], path: Path, settings: Sequence[str] = ()) -> K:
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise ConfigError(f"cannot use {path}", "its top level is not a mapping", "Write `key: value` lines")
-    values = {key: value for key, value in values.items() if value is not None}  # "judge:" alone: its defaults
+    values = {key: {} if value is None and _is_section(model, key) else value for key, value in values.items()}
     for setting in settings:
         _apply(values, setting)
     return validate(model, values, str(path))
@@ -100,13 +100,18 @@ def validate(model: type[K], values: dict[str, Any], origin: str) -> K:
         raise ConfigError(f"wrong value for '{key}' in {origin}", why, "Change it or leave it out") from error
 
 
+def _is_section(model: type[BaseModel], key: str) -> bool:
+    """A section written without keys ("judge:") means its defaults."""
+    annotation = model.model_fields[key].annotation if key in model.model_fields else None
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
 def _section(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
     """Names of the keys that the section at `path` knows."""
     for part in path:
-        annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        if not _is_section(model, str(part)):
             break
-        model = annotation
+        model = cast(type[BaseModel], model.model_fields[str(part)].annotation)
     return list(model.model_fields)
 
 

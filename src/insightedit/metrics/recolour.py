@@ -10,8 +10,10 @@ import numpy as np
 from insightedit.backends.describe.colour import WORDS, name_colour, share_named
 
 WORKING_SIDE = 320  # px; features are taken on a crop of at most this side, so they mean the same at every size
-# provisional, to be fitted on benchmarks/labels/replace.csv
-WEIGHTS = {"bias": -6.0, "rim": 2.0, "uniform": 2.0, "changed": 3.0, "named": 3.0, "residual": -4.0, "spilled": -4.0}
+# Logistic fit on benchmarks/labels/replace.csv: 198 recolours and metals of 15 photographs, 88 % at least usable;
+# leave-one-photo-out AUC 0.74 (usable) and 0.71 (good). The other features added nothing that held on unseen photos.
+WEIGHTS = {"bias": -1.36, "rim": 4.12, "residual": -1.38, "named": 2.80}
+LEAST_CHANGED = 0.3  # share of the mask; an edit that changes less is hardly one, whatever its rim
 SEEN = 8.0  # Lab distance from which a change counts as one
 
 
@@ -26,8 +28,6 @@ def recolour_features(
     uniform    0..1 length of the chroma-weighted mean hue vector of what changed: 1 = one hue
     changed    0..1 share of the mask that changed visibly
     named      0..1 share of the painted object that is named `colour` (without it: by its most frequent name)
-    foreign    0..1 share of what changed that was of another colour than most of it: other things in the mask (lower is
-               better)
     residual   0..1 share of the ground close by that still has the object's old colour (lower is better)
     spilled    0..1 change just outside the mask over change inside (lower is better)
     detail     -1..1 correlation of fine lightness detail before and after
@@ -50,7 +50,6 @@ def recolour_features(
         "uniform": _one_hue(old[inside & (change > SEEN)]),
         "changed": float((change > SEEN)[inside].mean()),
         "named": share,
-        "foreign": _foreign(old[core & (change > SEEN)]),
         "residual": _residual(new, old, ring, core & (change > SEEN)),
         "spilled": float(change[ring].mean() / max(change[core].mean(), 1)) if ring.any() else 0.0,
         "detail": _detail(old[..., 0], new[..., 0], core),
@@ -61,9 +60,13 @@ def recolour_features(
 
 
 def recolour_score(features: dict[str, float]) -> float:
-    """Calibrated probability 0..1 that a person calls the edit at least usable."""
+    """Calibrated probability 0..1 that a person calls the edit at least usable.
+
+    At 0.85 and more: 51 % good, 43 % usable, 6 % bad (70 % kept); at 0.95: 69, 28, 3 % (33 % kept). All were things
+    that may be recoloured at all: persons and animals are bad whatever the score (12 of 15).
+    """
     logit = WEIGHTS["bias"] + sum(weight * features[name] for name, weight in WEIGHTS.items() if name != "bias")
-    return float(1 / (1 + np.exp(-logit)))
+    return float(min(1.0, features["changed"] / LEAST_CHANGED) / (1 + np.exp(-logit)))
 
 
 def rim_distance(image: np.ndarray, mask: np.ndarray) -> float:
@@ -108,14 +111,6 @@ def _histogram(lab: np.ndarray) -> np.ndarray:
 def _one_hue(lab: np.ndarray) -> float:
     chroma = np.hypot(lab[:, 1], lab[:, 2]).sum()
     return float(np.hypot(lab[:, 1].sum(), lab[:, 2].sum()) / chroma) if chroma > 0 else 0.0
-
-
-def _foreign(lab: np.ndarray) -> float:
-    """a, b over (L + 16) is the same in light and shade of one paint; 0.25 away is another paint."""
-    if len(lab) == 0:
-        return 0.0
-    tint = lab[:, 1:] / (lab[:, :1] + 16)
-    return float((np.linalg.norm(tint - np.median(tint, 0), axis=1) > 0.25).mean())
 
 
 def _residual(new: np.ndarray, old: np.ndarray, ring: np.ndarray, repainted: np.ndarray) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from albums import coco, frozen, image, jpeg, note, put, scan
 
@@ -78,3 +80,15 @@ def test_many_candidates_are_scanned_in_several_shards(tmp_path):
     assert [len(shard.items) for shard in listing.scan_shards()] == [SCAN_SHARD, 3]
     _, rejects = scan(listing, tmp_path / "work", licence="CC0")
     assert [reject.uri for reject in rejects] == [item.uri for item in listing.found]
+
+
+@pytest.mark.parametrize("column", ["file_name", "key", "struct"])
+def test_rows_of_parquet_are_joined_to_their_annotations(tmp_path, column):
+    data = jpeg(5)
+    rows = {"file_name": "a.jpg"} if column == "file_name" else {"key": "a"} if column == "key" else {}
+    stored = {"bytes": data, "path": "pictures/a.jpg"} if column == "struct" else data
+    (tmp_path / "shards").mkdir()
+    pq.write_table(pa.Table.from_pylist([{"image": stored, **rows}]), tmp_path / "shards" / "0.parquet")
+    path = coco(tmp_path / "notes.json", [image(1, "a.jpg")], [note(1, 1)])
+    listing = survey(tmp_path / "shards", path)
+    assert [len(found.facts.notes) for found in listing.found] == [1] and not listing.rejects

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # rich and pyarrow take longer to import than --help may take
     from insightedit.construct.inspection import Inspection, Progress
     from insightedit.construct.promises import Promise
 
-BAR = 24  # characters of a full bar
+BAR = 16  # characters of a full bar
 
 
 def inspect(
@@ -103,6 +103,7 @@ def _head(inspection: Inspection) -> Any:
 
 def _funnel(inspection: Inspection) -> Any:
     table = _table("\nFunnel", "step", "of", "", "kept", "came in", "why", words=2)
+    table.columns[2].no_wrap = True
     for line in inspection.funnel:
         share = line.kept / line.came_in if line.came_in else 0.0
         reasons = sorted(line.reasons.items(), key=lambda item: -item[1])
