@@ -15,7 +15,7 @@ GOOD = ("fig", "flower", "clock", "wine", "rocket", "picos", "dogs", "coffee", "
 
 
 def make(folder: Path, count: int, side: int) -> Path:
-    """`count` distinct JPEGs of at most `side` px and annotations.json in `folder`; nothing is done if they are there."""
+    """`count` distinct JPEGs of at most `side` px and annotations.json in `folder`, unless they are there."""
     if (folder / "annotations.json").is_file():
         return folder
     folder.mkdir(parents=True, exist_ok=True)

@@ -57,7 +57,8 @@ def _timed(seconds: Counter[str], name: str, step, item):
 def executor(photos: Path, out: Path, workers: int) -> dict[str, object]:
     built = build(photos, out, recipe(), photos / "annotations.json", workers)
     kept = built.published
-    return {"rows": kept.rows, "pairs": kept.directed_pairs, "photos": kept.photos, "hash": kept.content_hash, "steps": built.cpu_s}
+    counts = {"rows": kept.rows, "pairs": kept.directed_pairs, "photos": kept.photos}
+    return {**counts, "hash": kept.content_hash, "steps": built.cpu_s}
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ def main() -> None:
         photos = make(Path(folder) / "photos", PHOTOS, SIDE)
         for turn in range(TURNS):
             for workers in walls:
-                ours = measured("benchmarks.run_build", "executor", photos, Path(folder) / f"{turn}-{workers}", workers)
+                ours = measured("benchmarks.run_build", "executor", photos, f"{folder}/{turn}-{workers}", workers)
                 walls[workers].append(ours["wall_s"])
                 hashes.add(ours["hash"])
     one, two = (statistics.median(times) for times in walls.values())

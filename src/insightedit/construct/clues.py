@@ -29,6 +29,7 @@ from insightedit.construct.referring import (
 from insightedit.core.record import Object
 
 MOST_COUNTED = 5
+VAGUE = frozenset(["feature", "container", "tableware"])  # fine to point with, too vague to ask for a new thing
 
 
 @dataclass(frozen=True)
@@ -243,7 +244,7 @@ def places(scene: Scene) -> list[Clue]:
     known: list[tuple[str, tuple[Query, ...]]] = [
         ("kind", first)
         for first in heads(scene, scene.target)
-        if any(isinstance(part, Is) and part.field == "kind" for part in first)
+        if any(isinstance(part, Is) and part.field == "kind" and part.value not in VAGUE for part in first)
     ]
     known += [("purpose", (use,)) for use in uses(scene, scene.target)]
     known += [("thing", (Is("name", scene.target.name),))]
@@ -264,7 +265,7 @@ def references(scene: Scene) -> list[Query]:
     placed = set(core(scene.target.name)) & WORDS.deictic  # the lower dog at the bottom: said twice
     spots = [All((name, *corner))] if corner and not placed else []
     spots += [All((name, place)) for place in relations(scene)]
-    rows: list[Query] = [Most(word, name) for word in ("leftmost", "rightmost", "highest", "lowest")]
+    rows: list[Query] = [Most(word, name) for word in ("leftmost", "rightmost", "highest", "lowest") if not placed]
     return [query for query in spots if scene.picks_target(query)] or [row for row in rows if scene.picks_target(row)]
 
 

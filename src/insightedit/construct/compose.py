@@ -1,6 +1,6 @@
 """Two edits of one object make further pairs without painting again.
 
-Both were painted into the same photograph, so outside the union of their masks they are equal, and so are their pictures:
+Both were painted into the same photograph, so outside the union of their masks they are equal:
 
     photo -> without it        and  photo -> a blue one   give   a blue one -> without it  (adding something new)
     photo -> a blue one        and  photo -> a golden one give   a blue one -> a golden one
@@ -30,8 +30,8 @@ def composed(edits: list[Edit]) -> list[Edit]:
 def compose(first: Edit, second: Edit) -> Edit:
     """The edit from what `first` made to what `second` made, of the same object in the same photograph.
 
-    `first` is a replacement; `second` a replacement (the result is one too) or a removal (the result is a removal of the
-    new thing, and read backwards its addition).
+    `first` is a replacement; `second` a replacement (the result is one too) or a removal (the result is a removal of
+    the new thing, and read backwards its addition).
     """
     if first.source_sha256 != second.source_sha256 or first.object_id != second.object_id:
         raise ValueError(f"edits {first.edit_id} and {second.edit_id} do not start from the same picture and object")

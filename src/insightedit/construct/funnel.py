@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+
 from insightedit.construct.row import FunnelLine
 from insightedit.construct.source.plan import Plan
 from insightedit.construct.work import Description, Painting, Segmentation, Verdict, Wording
@@ -31,7 +32,8 @@ def count(plan: Plan, line: Line, found: int) -> Counted:
         line: the finished steps.
         found: candidates before scanning.
     """
-    rejects, counts, judged, cpu_s = list(plan.rejects), Counter[str](), Counter[str](), Counter[str]()
+    rejects, counts, judged = list(plan.rejects), Counter[str](), Counter[str]()
+    cpu_s = {step.name: 0.0 for step in line.steps}
     for shard in plan.shards():
         counts["describe.in"] += sum(len(work.photo.notes) for work in shard.items)
         for step in line.steps:
@@ -45,7 +47,7 @@ def count(plan: Plan, line: Line, found: int) -> Counted:
     reasons["judge"].update(judged)
     lines = [_line("source", "photos", found, len(plan), reasons)]
     lines += [_line(step, what, counts[f"{step}.in"], counts[f"{step}.kept"], reasons) for step, what in UNITS.items()]
-    return Counted(lines, rejects, dict(cpu_s))
+    return Counted(lines, rejects, cpu_s)
 
 
 def _line(step: str, what: str, came_in: int, kept: int, counted: dict[str, Counter[str]]) -> FunnelLine:

@@ -8,6 +8,7 @@ from random import Random
 from typing import Literal
 
 from insightedit.construct.clues import Clue, Scene, clues, colours, frame, places, references, relations, shades
+from insightedit.construct.deeds import REMOVE, RESTORE, Deed, exchange, recolour, refinish, uncover
 from insightedit.construct.geometry import covered
 from insightedit.construct.grammar import (
     WORDS,
@@ -27,17 +28,10 @@ from insightedit.construct.lexicon import lexicon
 from insightedit.construct.photo_step import WorkStep
 from insightedit.construct.referring import All, Is, Query, picks
 from insightedit.construct.templates import (
-    REMOVE,
-    RESTORE,
-    Deed,
     Speaker,
     additions,
     definite,
-    exchange,
-    recolour,
-    refinish,
     simple_additions,
-    uncover,
     where,
 )
 from insightedit.construct.work import Worded, Wording, Work

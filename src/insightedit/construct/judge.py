@@ -12,23 +12,31 @@ from insightedit.construct.work import Painting, Verdict, Wording, Work
 from insightedit.core.config import Knobs
 from insightedit.core.image import decode_own
 from insightedit.core.mask import Mask
-from insightedit.core.record import Edit, Judgement, Object
+from insightedit.core.record import Direction, Edit, Judgement, Object
 from insightedit.metrics.fill import fill_features, fill_score
 from insightedit.metrics.pixel import changed_inside, outside_difference
 from insightedit.metrics.recolour import recolour_features, recolour_score
 
 
+class Least(Knobs):
+    """The least quality by kind of edit: calibrated probabilities, see benchmarks/labels."""
+
+    removal: float = 0.80
+    recolour: float = 0.75
+    material: float = 0.85
+    transplant: float = 0.90
+
+
 class JudgeKnobs(Knobs):
-    """What an edit must reach to be kept. Qualities are calibrated probabilities, see benchmarks/labels."""
+    """What an edit must reach to be kept."""
 
     min_changed: float = 4.0  # mean absolute difference inside the mask, levels of 255
-    min_quality_removal: float = 0.6
-    min_quality_recolour: float = 0.6
-    min_quality_material: float = 0.6
-    min_quality_transplant: float = 0.6
+    outline: Least = Least()  # where somebody drew the object's mask
+    box: Least = Least(removal=0.90, recolour=0.90, material=0.92)  # where it was found from a box: it errs more
 
-    def least(self, method: str) -> float:
-        return float(getattr(self, f"min_quality_{method}"))
+    def least(self, method: str, mask_from: str) -> float:
+        """The quality that such an edit must reach."""
+        return float(getattr(self.box if mask_from == "box" else self.outline, method))
 
 
 class Judge(WorkStep[Verdict]):
@@ -50,7 +58,7 @@ class Judge(WorkStep[Verdict]):
                 edited = decode_own(work.picture(edit.edited_sha256))
                 verdict = self._measured(edit, thing, pictures[edit.source_sha256], edited)
             directions = {instruction.direction for instruction in worded.get(edit.edit_id, [])}
-            verdicts[edit.edit_id] = self._decided(edit, verdict, directions)
+            verdicts[edit.edit_id] = self._decided(edit, thing, verdict, directions)
         return Verdict(photo_id=work.photo.photo_id, edits=list(verdicts.values()))
 
     def _measured(self, edit: Edit, thing: Object, source: np.ndarray, edited: np.ndarray) -> Judgement:
@@ -87,13 +95,14 @@ class Judge(WorkStep[Verdict]):
             else ["parent_rejected"],
         )
 
-    def _decided(self, edit: Edit, verdict: Judgement, directions: set[str]) -> Judgement:
+    def _decided(self, edit: Edit, thing: Object, verdict: Judgement, directions: set[Direction]) -> Judgement:
         reasons = list(verdict.reasons)
         if verdict.changed is not None and verdict.changed < self.knobs.min_changed:
             reasons.append("nothing_changed")
         if verdict.outside_equal is False:
             reasons.append("changed_outside")
-        if not edit.parents and (verdict.quality is None or verdict.quality < self.knobs.least(edit.method)):
+        least = 0.0 if edit.parents else self.knobs.least(edit.method, thing.mask_from)
+        if verdict.quality is None or verdict.quality < least:
             reasons.append("low_quality")
         if not directions and not reasons:
             reasons.append("no_instruction")

@@ -31,10 +31,12 @@ from insightedit.core.config import Knobs
 from insightedit.core.errors import Unfit
 from insightedit.core.image import encode_jpeg
 from insightedit.core.mask import Mask, grow, growth_px
-from insightedit.core.record import Edit, Object, Picture, Reject, Rle
+from insightedit.core.record import Edit, Object, Photo, Picture, Reject, Rle
 from insightedit.core.seed import derive
 
 ENGINE = "insightedit-classical"
+BEST_LOOKS = 4  # the choice falls among so many of the most suitable looks
+Donor = tuple[Photo, Object]
 
 
 class PaintKnobs(Knobs):
@@ -75,8 +77,13 @@ class Paint(PhotoStep[Painting]):
         whole = mask_of(thing).border_share == 0
         return thing.replaceable and whole and (thing.mask_score or 0) >= self.knobs.transplant.min_mask_score
 
-    def _donors(self, work: Work, bank: list[tuple]) -> list[tuple]:
-        others = [donor for donor in bank if donor[0].cluster != work.photo.cluster]
+    def _donors(self, work: Work, bank: list[Donor]) -> list[Donor]:
+        kinds = {(thing.category, thing.supercategory) for thing in work.objects}
+        others = [
+            donor
+            for donor in bank
+            if donor[0].cluster != work.photo.cluster and (donor[1].category, donor[1].supercategory) in kinds
+        ]
         others.sort(key=lambda donor: derive(self.seed, work.photo.photo_id, donor[1].object_id))
         return others
 
@@ -126,7 +133,7 @@ class Paint(PhotoStep[Painting]):
         return Result(paint(image, mask, look), look=look)
 
     def _chosen(self, looks: list[str], work: Work, wish: Wish) -> str:
-        """One of the looks that suit, another one each turn.
+        """One of the looks that suit best, another one each turn.
 
         Raises:
             Unfit: no_suitable_colour, no_suitable_material.
@@ -136,8 +143,9 @@ class Paint(PhotoStep[Painting]):
         if wish.turn >= len(free):
             kind = "colour" if wish.method == "recolour" else "material"
             raise Unfit(f"no_suitable_{kind}", f"{wish.thing.name}: {len(free)} suit", f"more than {wish.turn}")
-        free.sort(key=lambda look: derive(self.seed, wish.thing.object_id, wish.method, look))
-        return free[wish.turn]
+        best = free[: max(BEST_LOOKS, wish.turn + 1)]  # suitable_* give the best first
+        best.sort(key=lambda look: derive(self.seed, wish.thing.object_id, wish.method, look))
+        return best[wish.turn]
 
     def _removed(self, image: np.ndarray, work: Work, thing: Object) -> Painted:
         knobs, mask = self.knobs.removal, mask_of(thing)
@@ -163,13 +171,14 @@ class Paint(PhotoStep[Painting]):
         photo, donor = wish.donor
         there = open_photo(self.root, photo, self.source)
         cutout = cut_out(there, mask_of(donor).full())
-        fit = fits(cutout, tuple(wish.thing.box), image)
+        x0, y0, x1, y1 = wish.thing.box
+        fit = fits(cutout, (x0, y0, x1, y1), image)
         if fit < self.knobs.transplant.min_fit:
             raise Unfit(
                 "does_not_fit", f"{donor.name} for {wish.thing.name}: {fit:.2f}", f"{self.knobs.transplant.min_fit:g}"
             )
         cleared = self._removed(image, work, wish.thing)
-        placed = place(cleared.image, cutout, tuple(wish.thing.box))
+        placed = place(cleared.image, cutout, (x0, y0, x1, y1))
         return Result(Painted(placed.image, placed.support | cleared.support), after=donor)
 
     def _edit(self, work: Work, wish: Wish, result: Result, source: Picture, picture: Picture) -> Edit:

@@ -68,7 +68,7 @@ def load(model: type[K], path: Path, settings: Sequence[str] = ()) -> K:
 def _apply(values: dict[str, Any], setting: str) -> None:
     key, equals, text = setting.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"cannot use --set {setting!r}", "it is not key=value", "Write --set judge.min_quality=0.6")
+        raise ConfigError(f"cannot use --set {setting!r}", "it is not key=value", "Write --set judge.min_changed=8")
     *path, last = key.strip().split(".")
     for part in path:
         inner = values.setdefault(part, {})

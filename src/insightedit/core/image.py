@@ -101,7 +101,7 @@ def _opaque(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         alpha = image.convert("RGBA").getchannel("A")
-        if alpha.getextrema()[0] < 250:
+        if np.asarray(alpha).min() < 250:
             raise Unfit("transparent", "pixels that one can see through", "an opaque picture")
         return image.convert("RGBA").convert("RGB")
     return image

@@ -176,10 +176,10 @@ def _square(radius: int) -> np.ndarray:
 
 def _erode_inside(crop: np.ndarray, radius: int, left: bool, top: bool, right: bool, bottom: bool) -> np.ndarray:
     """Erode with background beyond the sides of the crop, but not beyond those sides that are the frame's border."""
-    pads = [radius * (not side) for side in (top, bottom, left, right)]
-    padded = cv2.copyMakeBorder(crop, *pads, borderType=cv2.BORDER_CONSTANT, value=0)
+    above, below, before, after = (radius * (not side) for side in (top, bottom, left, right))
+    padded = cv2.copyMakeBorder(crop, above, below, before, after, borderType=cv2.BORDER_CONSTANT, value=0)
     eroded = cv2.erode(padded, _square(radius), borderType=cv2.BORDER_CONSTANT, borderValue=255)
-    return eroded[pads[0] : eroded.shape[0] - pads[1], pads[2] : eroded.shape[1] - pads[3]]
+    return eroded[above : eroded.shape[0] - below, before : eroded.shape[1] - after]
 
 
 def growth_px(mask: Mask, share: float, least: int, most: int) -> int:

@@ -92,7 +92,7 @@ class Line:
 
 
 async def run(line: Line, shards: Iterable[Shard], pool: Pool, progress: Progress) -> None:
-    """Do whatever is not done. Every shard's every step is committed on its own, so a kill costs one step of a shard."""
+    """Do whatever is not done. Each step of each shard is committed on its own: a kill costs one step of a shard."""
     waiting = iter(shards)
     # gather, not a TaskGroup: the first error leaves as itself, and asyncio.run cancels the other lane
     await asyncio.gather(*(_lane(line, waiting, pool, progress) for _ in range(LANES)))

@@ -53,9 +53,9 @@ class Pool:
     ) -> None:
         if self.processes:
             if error:
-                self.processes.stop()
+                self.processes.stop()  # type: ignore[no-untyped-call]
             else:
-                self.processes.close()
+                self.processes.close()  # type: ignore[no-untyped-call]
             self.processes.join()
 
     async def run(self, step: Step[Any, Any], mark: str, batch: Sequence[Any]) -> tuple[Results, float]:

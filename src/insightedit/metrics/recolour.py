@@ -105,7 +105,7 @@ def _histogram(lab: np.ndarray) -> np.ndarray:
     scaled = np.stack([lab[:, 0] / 12.5, (lab[:, 1] + 128) / 32, (lab[:, 2] + 128) / 32], 1)
     bins = np.clip(scaled, 0, 7).astype(int)
     counts = np.bincount(bins[:, 0] * 64 + bins[:, 1] * 8 + bins[:, 2], minlength=512)
-    return counts / counts.sum()
+    return np.asarray(counts / counts.sum())
 
 
 def _one_hue(lab: np.ndarray) -> float:

@@ -11,14 +11,14 @@ from insightedit.backends.paint.recolour import COLOURS, recolour, suitable_colo
 RADIUS, CENTRE = 40, (75, 100)  # px, (row, column)
 
 
-def ball(paint: tuple[int, int, int], ground: tuple[int, int, int] = (90, 110, 100), soft: float = 1.0, depth: float = 0.75):
+def ball(paint: tuple[int, int, int], soft: float = 1.0, depth: float = 0.75) -> tuple[np.ndarray, np.ndarray]:
     """A photograph uint8 (150, 200, 3) of a matt ball lit from the upper left, and its mask bool (150, 200)."""
     y, x = np.mgrid[:150, :200].astype(np.float32)
     away = np.hypot(y - CENTRE[0], x - CENTRE[1])
     light = 1.15 - depth * np.hypot(y - CENTRE[0] + 18, x - CENTRE[1] + 18) / (2 * RADIUS)
     alpha = np.clip((RADIUS - away) / soft + 0.5, 0, 1)[..., None]
     noise = np.random.default_rng(0).normal(0, 3, (150, 200, 3))
-    image = alpha * np.array(paint) * light[..., None] + (1 - alpha) * np.array(ground) + noise
+    image = alpha * np.array(paint) * light[..., None] + (1 - alpha) * np.array((90, 110, 100)) + noise
     return np.clip(image, 0, 255).astype(np.uint8), away <= RADIUS
 
 

@@ -82,7 +82,7 @@ def inner_lab(image: np.ndarray, mask: np.ndarray, limit: int = MAX_PIXELS) -> n
     # a golden-ratio stride visits the object evenly and never in step with a pattern on it
     if len(pixels) > limit:
         pixels = pixels[(np.arange(limit) * 0.6180339887 % 1 * len(pixels)).astype(int)]
-    return cv2.cvtColor(pixels[None].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[0]
+    return np.asarray(cv2.cvtColor(pixels[None].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[0])
 
 
 def words_by_table(lab: np.ndarray) -> np.ndarray:
@@ -94,7 +94,7 @@ def words_by_table(lab: np.ndarray) -> np.ndarray:
     for k in range(NEIGHBOURS):
         rows = np.arange(len(lab))
         votes[rows, words[nearest[:, k]]] += 1 / (squared[rows, nearest[:, k]] + 16)
-    return votes.argmax(1)
+    return np.asarray(votes.argmax(1))
 
 
 def words_by_rules(lab: np.ndarray) -> np.ndarray:
@@ -104,7 +104,7 @@ def words_by_rules(lab: np.ndarray) -> np.ndarray:
     pale = _by(chroma > 45, "orange", "pink")
     peach, olive = (chroma > 36) & (light > 66), _by(hue > 80, "green", "brown")
     dull = chroma < np.where(light < 80, 13, 10)
-    rules = [
+    rules: list[tuple[np.ndarray, str | np.ndarray]] = [
         ((light < 14) | ((light < 22) & (chroma < 18)), "black"),
         (dull & (light > 80), "white"),
         (dull & (light < 22), "black"),
@@ -134,7 +134,7 @@ def _index(word: str | np.ndarray, count: int) -> np.ndarray:
 def _vividness(lab: np.ndarray) -> np.ndarray:
     """(N,) vote weights: chroma 25 and less counts once, 75 and more five times; deep shadow, hardly a colour, half."""
     vivid = 1 + 2 * np.clip((np.hypot(lab[:, 1], lab[:, 2]) - 25) / 25, 0, 2)
-    return vivid * np.where(lab[:, 0] < 18, 0.5, 1)
+    return np.asarray(vivid * np.where(lab[:, 0] < 18, 0.5, 1))
 
 
 def _winner(votes: np.ndarray, weights: np.ndarray) -> tuple[int, float]:

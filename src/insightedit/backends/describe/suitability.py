@@ -9,11 +9,11 @@ from pathlib import Path
 
 import yaml
 
-KINDS = {
+KINDS: dict[str, frozenset[str]] = {
     kind: frozenset(words.split())
     for kind, words in yaml.safe_load(Path(__file__).with_name("kinds.yaml").read_text(encoding="utf-8")).items()
 }
-NOUNS = frozenset().union(*KINDS.values())
+NOUNS: frozenset[str] = frozenset().union(*KINDS.values())
 NEVER = {
     "body part": "a body part",
     "scenery": "scenery",

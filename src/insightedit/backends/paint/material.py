@@ -20,8 +20,8 @@ METALS: dict[str, tuple[tuple[float, float, float], ...]] = {
 MIN_CONTRAST = 25.0  # Lab L: an evenly lit face has nothing to mirror
 MAX_DETAIL = 2.5  # Lab L
 MIN_FULLNESS = 0.8
-MIN_LIGHT = 22.0  # Lab L
-MAX_BLUR = 0.02
+MIN_LIGHT, MAX_LIGHT = 22.0, 95.0  # Lab L: too dark to see a pattern, or a lamp
+MAX_BLUR = 0.015  # edge width over size
 MIN_METAL_LIGHT, MAX_METAL_LIGHT = 10.0, 92.0  # Lab L: a black thing turns gray, a white one dark
 MIN_HALF_SPAN = 20.0  # Lab L
 METAL_TONES = (0.0, 0.4, 0.75, 1.0)
@@ -48,10 +48,11 @@ def suitable_materials(image: np.ndarray, mask: np.ndarray) -> list[str]:
         return []
     looks = surface(image, mask)
     shaded = looks["contrast"] >= MIN_CONTRAST and MIN_METAL_LIGHT <= looks["light"] <= MAX_METAL_LIGHT
-    smooth = looks["detail"] <= MAX_DETAIL and looks["fullness"] >= MIN_FULLNESS and looks["light"] >= MIN_LIGHT
+    smooth = looks["detail"] <= MAX_DETAIL and looks["fullness"] >= MIN_FULLNESS
+    lit = MIN_LIGHT <= looks["light"] <= MAX_LIGHT
     crisp = looks["blur"] <= MAX_BLUR  # else the pattern would be the only sharp thing
     metals = [name for name in METALS if shaded and looks["size"] >= 48]
-    return metals + [name for name in TEXTURES if smooth and crisp and looks["size"] >= 96]
+    return metals + [name for name in TEXTURES if smooth and lit and crisp and looks["size"] >= 96]
 
 
 def surface(image: np.ndarray, mask: np.ndarray) -> dict[str, float]:
@@ -105,7 +106,7 @@ def _textured(cut: Cut, texture: "Texture") -> np.ndarray:
     gloss = np.clip((light - 92) / 8, 0, 1)[..., None]
     lit = lit * (1 - gloss) + np.array([98, 0, 0], np.float32) * gloss
     lit[..., 0] = np.clip(lit[..., 0], 0, 100)
-    return cv2.cvtColor(lit.astype(np.float32), cv2.COLOR_LAB2RGB).clip(0, 1)
+    return np.asarray(cv2.cvtColor(lit.astype(np.float32), cv2.COLOR_LAB2RGB).clip(0, 1))
 
 
 def _bulge(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -144,9 +145,9 @@ def _wooden(x: np.ndarray, y: np.ndarray, size: float) -> np.ndarray:
     """Boards' grain along x: long drawn-out rings, fine fibres."""
     long = cv2.resize(_clouds((x.shape[0], max(2, x.shape[1] // 4)), size / 4, seed=1, octaves=3), x.shape[::-1])
     rings = np.abs((y * 9 + 0.55 * long) % 1 - 0.5) * 2
-    fibre = np.random.default_rng(2).standard_normal((x.shape[0], max(2, x.shape[1] // 24))).astype(np.float32)
-    fibre = cv2.GaussianBlur(cv2.resize(fibre, x.shape[::-1], interpolation=cv2.INTER_LINEAR), (0, 0), 0.8)
-    return np.clip(_mixed((0.45, 0.28, 0.15), (0.66, 0.45, 0.27), rings) + 0.045 * fibre[..., None], 0, 1)
+    dots = np.random.default_rng(2).standard_normal((x.shape[0], max(2, x.shape[1] // 24))).astype(np.float32)
+    fibre = cv2.GaussianBlur(cv2.resize(dots, x.shape[::-1], interpolation=cv2.INTER_LINEAR), (0, 0), 0.8)
+    return np.asarray(np.clip(_mixed((0.45, 0.28, 0.15), (0.66, 0.45, 0.27), rings) + 0.045 * fibre[..., None], 0, 1))
 
 
 def _marble(x: np.ndarray, y: np.ndarray, size: float) -> np.ndarray:
@@ -162,7 +163,8 @@ def _marble(x: np.ndarray, y: np.ndarray, size: float) -> np.ndarray:
 
 def _mixed(first: tuple[float, ...], second: tuple[float, ...], weight: np.ndarray) -> np.ndarray:
     weight = np.clip(weight, 0, 1)[..., None]
-    return (np.array(first, np.float32) * (1 - weight) + np.array(second, np.float32) * weight).astype(np.float32)
+    mixed = np.array(first, np.float32) * (1 - weight) + np.array(second, np.float32) * weight
+    return np.asarray(mixed, np.float32)
 
 
 def _clouds(shape: tuple[int, int], scale: float, seed: int, octaves: int = 4) -> np.ndarray:
@@ -172,7 +174,7 @@ def _clouds(shape: tuple[int, int], scale: float, seed: int, octaves: int = 4) -
         grid = random.standard_normal([max(2, int(side / scale) + 2) for side in shape]).astype(np.float32)
         total += 0.5**octave * cv2.resize(grid, shape[::-1], interpolation=cv2.INTER_CUBIC)
         scale = max(2.0, scale / 2)
-    return (total - total.mean()) / max(float(total.std()), 1e-6)
+    return np.asarray((total - total.mean()) / max(float(total.std()), 1e-6))
 
 
 TEXTURES: dict[str, Texture] = {

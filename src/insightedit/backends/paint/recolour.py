@@ -202,7 +202,7 @@ def _matte(
     away = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5)
     deep = _depth(mask)
     alpha = np.minimum(alpha, np.where(mask, 1, _ramp(radius + 1 - away, 0, 0.6 * radius)))
-    return np.maximum(alpha, _ramp(deep, 0.3 * radius, radius + 1)).astype(np.float32)
+    return np.asarray(np.maximum(alpha, _ramp(deep, 0.3 * radius, radius + 1)), np.float32)
 
 
 def _continued(lab: np.ndarray, known: np.ndarray, radius: int) -> np.ndarray:
@@ -216,8 +216,8 @@ def _continued(lab: np.ndarray, known: np.ndarray, radius: int) -> np.ndarray:
     coarse = cv2.resize(fine, size, interpolation=cv2.INTER_AREA) if step > 1 else fine
     coarse = cv2.GaussianBlur(coarse, (0, 0), radius / step)
     total = coarse[..., 3:]
-    carried = np.where(total > 1e-3, coarse[..., :3] / np.maximum(total, 1e-3), lab[known].mean(0)).astype(np.float32)
-    carried = cv2.resize(carried, lab.shape[1::-1], interpolation=cv2.INTER_LINEAR) if step > 1 else carried
+    small = np.where(total > 1e-3, coarse[..., :3] / np.maximum(total, 1e-3), lab[known].mean(0)).astype(np.float32)
+    carried = cv2.resize(small, lab.shape[1::-1], interpolation=cv2.INTER_LINEAR) if step > 1 else small
     return np.where(known[..., None], lab, carried)
 
 
@@ -240,7 +240,8 @@ def dominant(lab: np.ndarray) -> Dominant:
     damped = sample * np.array([0.4, 1, 1], np.float32)
     cv2.setRNGSeed(0)
     stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
-    _, label, centre = cv2.kmeans(damped, 3, None, stop, 3, cv2.KMEANS_PP_CENTERS)
+    start = np.zeros((len(sample), 1), np.int32)
+    _, label, centre = cv2.kmeans(damped, 3, start, stop, 3, cv2.KMEANS_PP_CENTERS)
     size = np.bincount(label[:, 0], minlength=3)
     chroma = np.hypot(centre[:, 1], centre[:, 2])
     best = int((size * (1 + np.clip((chroma - 15) / 15, 0, 3))).argmax())
@@ -302,23 +303,23 @@ def _lightness_curve(reference: float, aim: float, bright: float) -> PchipInterp
             knots[at] = float(np.clip((at + SHADE) * gain - SHADE, 0.25 * at * min(gain, 1), 96 + 0.03 * at))
     # a bright thing has no highlights of its own to save: its whites are its paint
     knots[100.0] = 100.0 if bright < 88 or gain > 1 else min(100.0, 116 * gain - SHADE + 6)
-    at = np.array(sorted(knots))
-    return PchipInterpolator(at, np.maximum.accumulate([knots[x] for x in at]))
+    lights = sorted(knots)
+    return PchipInterpolator(lights, np.maximum.accumulate([knots[light] for light in lights]))
 
 
 def _gloss(lab: np.ndarray, found: Dominant) -> np.ndarray:
     """(h, w) 0..1: mirror-like reflection, which shows the lamp's colour and not the paint's (dichromatic model)."""
     light = lab[..., 0]
     if not found.chromatic:  # nothing tells the lamp from a white paint but that it is far brighter
-        return 0.9 * _ramp(light, float(np.clip(found.lab[0] + 25, 90, 99)), 100) * (found.lab[0] < 80)
+        return np.asarray(0.9 * _ramp(light, float(np.clip(found.lab[0] + 25, 90, 99)), 100) * (found.lab[0] < 80))
     washed = 1 - _ramp(_relative_chroma(lab, found), 0.15, 0.8)
-    return washed * _ramp(light, found.lab[0], found.lab[0] + 30)
+    return np.asarray(washed * _ramp(light, found.lab[0], found.lab[0] + 30))
 
 
 def _relative_chroma(lab: np.ndarray, found: Dominant) -> np.ndarray:
     """Chroma over the chroma that the dominant paint has at this lightness."""
     expected = np.hypot(*found.lab[1:]) * (lab[..., 0] + SHADE) / (found.lab[0] + SHADE)
-    return np.hypot(lab[..., 1], lab[..., 2]) / np.maximum(expected, 1)
+    return np.asarray(np.hypot(lab[..., 1], lab[..., 2]) / np.maximum(expected, 1))
 
 
 def _widest_chroma(hue: float) -> PchipInterpolator:
@@ -334,12 +335,12 @@ def _widest_chroma(hue: float) -> PchipInterpolator:
 def _looked_up(curve: PchipInterpolator, light: np.ndarray) -> np.ndarray:
     """curve(light) for L in 0..100 from a table of 1/20 steps; a photograph has millions of pixels."""
     table = curve(np.arange(0, 100.1, 0.05)).astype(np.float32)
-    return table[np.clip(np.rint(light * 20), 0, len(table) - 1).astype(np.int16)]
+    return np.asarray(table[np.clip(np.rint(light * 20), 0, len(table) - 1).astype(np.int16)])
 
 
 def _hue_distance(lab: np.ndarray, other: np.ndarray) -> np.ndarray:
     turn = np.arctan2(lab[..., 2], lab[..., 1]) - np.arctan2(other[2], other[1])
-    return np.abs((turn + np.pi) % (2 * np.pi) - np.pi)
+    return np.asarray(np.abs((turn + np.pi) % (2 * np.pi) - np.pi))
 
 
 def _ramp(value: np.ndarray, start: float, stop: float) -> np.ndarray:

@@ -95,8 +95,8 @@ def sharpness(image: np.ndarray, ring: Box | None = None, alpha: np.ndarray | No
     if ring is not None:
         x0, y0, x1, y1 = _clipped(_grown(ring, 0.35), image)
         image = image[y0:y1, x0:x1]
-    gray = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY).astype(np.float32)
-    gray = cv2.GaussianBlur(gray, (0, 0), 0.7)  # sensor noise has the sharpest edges of all
+    light = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    gray = cv2.GaussianBlur(light, (0, 0), 0.7)  # sensor noise has the sharpest edges of all
     slope = np.hypot(cv2.Sobel(gray, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(gray, cv2.CV_32F, 0, 1, scale=1 / 8))
     window = np.ones((15, 15), np.uint8)
     span = cv2.dilate(gray, window) - cv2.erode(gray, window)
@@ -178,7 +178,7 @@ def _scene_lab(background: np.ndarray, box: Box) -> np.ndarray:
 def _mean_lab(pixels: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
     chosen = pixels.reshape(-1, 3) if mask is None else pixels[mask]
     chosen = np.ascontiguousarray(chosen[:: max(1, len(chosen) // 20000)], np.float32)
-    return np.median(cv2.cvtColor(chosen[None] / 255, cv2.COLOR_RGB2LAB)[0], 0)
+    return np.asarray(np.median(cv2.cvtColor(chosen[None] / 255, cv2.COLOR_RGB2LAB)[0], 0))
 
 
 def _lamp(pixels: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:

@@ -1,7 +1,7 @@
 """COCO annotations: captions, boxes, polygons, RLE; and the licence of every image.
 
-Read beside what COCO defines: on images `author`, `source`, `caption`, `license_text`; on categories `supercategory`; on
-annotations `short_caption` and `detailed_caption`. A caption annotation (`caption` without `bbox`) captions its image.
+Read beside what COCO defines: on images `author`, `source`, `caption`, `license_text`; on categories
+`supercategory`; on annotations `short_caption` and `detailed_caption`. A caption annotation (`caption` without `bbox`) captions its image.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ class Annotations:
     def of(self, uri: str, name: str = "") -> Facts | None:
         """What the file says of the photograph at `uri`: by its path below the root, else by its bare name.
 
-        A member of a tar goes by its name inside, a row of a parquet file by `name`. An entry is given to one photograph only, the first that asks: a
-        second file of the same bare name is another photograph.
+        A member of a tar goes by its name inside, a row of a parquet file by `name`. An entry is given to one
+        photograph only, the first that asks: a second file of the same bare name is another photograph.
         """
         place, member = split_uri(uri)
         path = name or (member.rpartition("@")[0] if member else place)

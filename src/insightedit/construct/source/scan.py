@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -124,8 +125,8 @@ def perceptual_hash(image: np.ndarray) -> int:
 def clusters(ids: Sequence[str], hashes: np.ndarray, max_bits: int) -> list[str]:
     """Near-duplicate clusters: for each photograph the smallest id that it is linked to.
 
-    Two hashes that differ in at most `max_bits` bits agree in at least one of `max_bits + 1` bands of bits (pigeonhole),
-    so only photographs that share a band are compared.
+    Two hashes that differ in at most `max_bits` bits agree in at least one of `max_bits + 1` bands of bits
+    (pigeonhole), so only photographs that share a band are compared.
 
     Args:
         ids: photo ids, (N,).
@@ -151,11 +152,10 @@ def clusters(ids: Sequence[str], hashes: np.ndarray, max_bits: int) -> list[str]
 def _near_pairs(hashes: np.ndarray, max_bits: int) -> Iterable[tuple[int, int]]:
     bands = max_bits + 1
     edges = np.linspace(0, HASH_BITS, bands + 1).astype(int)
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         band = (hashes >> np.uint64(low)) & np.uint64((1 << int(high - low)) - 1)
         order = np.argsort(band, kind="stable")
-        starts = np.flatnonzero(np.diff(band[order], prepend=band[order[:1]] + np.uint64(1))) if len(order) else []
-        for group in np.split(order, starts[1:]) if len(order) else []:
+        for group in np.split(order, np.flatnonzero(np.diff(band[order])) + 1):
             for position, index in enumerate(group[:-1]):
                 rest = group[position + 1 :]
                 near = rest[np.bitwise_count(hashes[rest] ^ hashes[index]) <= max_bits]

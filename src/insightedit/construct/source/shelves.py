@@ -1,7 +1,7 @@
 """Listing: every photograph below a path, in a fixed order, without opening it.
 
-Folders are walked; `.tar` files are webdataset shards and `.parquet` files image tables (both as img2dataset writes them,
-parquet also as `datasets` does). A parquet file beside a tar of the same name is that shard's metadata.
+Folders are walked; `.tar` files are webdataset shards and `.parquet` files image tables (both as img2dataset writes
+them, parquet also as `datasets` does). A parquet file beside a tar of the same name is that shard's metadata.
 """
 
 from __future__ import annotations
