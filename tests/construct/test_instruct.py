@@ -213,3 +213,18 @@ def test_fewer_words_and_no_counting_can_be_asked_for() -> None:
     assert all(line.n_words <= 8 for line in brief)
     quiet = instructions(edit(row[1]), row, "forward", InstructKnobs(counting=False, advanced_per_direction=9), 0)
     assert not any("three" in line.text for line in quiet)
+
+
+def test_a_transplanted_thing_is_not_measured_by_the_one_it_stands_for() -> None:
+    fig, bowl = thing(0, "fig", (60, 40, 80, 60)), thing(1, "bowl", (120, 30, 220, 130))
+    made = edit(fig, task="replace", method="transplant", object_after="orange", category_after="orange")
+    assert any("bigger" in text or "smaller" in text for text in texts([fig, bowl], made, "forward", "advanced"))
+    for text in texts([fig, bowl], made, "reverse", "advanced"):
+        assert not {"bigger", "smaller", "taller"} & set(words_of(text)), text
+
+
+def test_a_look_in_a_name_is_not_doubled_by_a_measured_one() -> None:
+    bag = thing(0, "beige beanbag", (60, 40, 100, 80), colour="brown")
+    made = edit(bag, task="replace", method="transplant", object_after="vase", look_after=None)
+    found = texts([bag], made, "reverse") + texts([bag], edit(bag), "reverse") + texts([bag], edit(bag), "forward")
+    assert found and not any("brown" in text for text in found)

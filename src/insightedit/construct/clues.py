@@ -225,7 +225,8 @@ def _counts(scene: Scene) -> Iterator[Query]:
     of = Is("category", scene.target.category)
     found = truths(of, scene.objects, scene.memo)
     count = sum(value is True for value in found.values())
-    countable = number(scene.target.category) == "one" and not set(words_of(scene.target.category)) & WORDS.deictic
+    words = set(words_of(scene.target.category))
+    countable = number(scene.target.category) == "one" and not words & (WORDS.deictic | WORDS.prepositions)
     if not 2 <= count <= MOST_COUNTED or not countable:
         return
     sides: Sequence[Side] = ("left", "right", "top", "bottom")

@@ -91,6 +91,8 @@ def bigger(one: Object, other: Object) -> Truth:
 
 def taller(one: Object, other: Object) -> Truth:
     """Whether `one` reaches clearly farther from its top to its bottom."""
+    if not (one.area and other.area):
+        return None
     ratio = (one.box[3] - one.box[1]) / max(1, other.box[3] - other.box[1])
     return _clear(ratio, ratio)
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from random import Random
 from typing import Literal
 
-from insightedit.construct.clues import Clue, Scene, clues, colours, frame, places, references, relations, shades
+from insightedit.construct.clues import Clue, Scene, clues, frame, places, references, relations, shades
 from insightedit.construct.deeds import REMOVE, RESTORE, Deed, exchange, recolour, refinish, uncover
 from insightedit.construct.geometry import covered
 from insightedit.construct.grammar import (
@@ -167,9 +167,9 @@ def looks_before(edit: Edit, thing: Object) -> Object:
 
 def looks_after(edit: Edit, thing: Object) -> Object:
     """The object as the edited picture shows it, without the words for its old look."""
-    name = edit.object_after or edit.object_before
-    name = name if edit.method == "transplant" else without_look(name)
-    return _dressed(thing, name, edit.category_after or edit.category, edit.look_after)
+    return _dressed(
+        thing, edit.object_after or edit.object_before, edit.category_after or edit.category, edit.look_after
+    )
 
 
 def _dressed(thing: Object, name: str, category: str, look: str | None) -> Object:
@@ -233,7 +233,7 @@ def simple_adds(scene: Scene, rng: Random) -> list[Told]:
     name = Is("name", scene.target.name)
     others = [thing for thing in scene.objects if thing.object_id != scene.target.object_id]
     another = any(head(thing.name) == head(scene.target.name) and number(thing.name) == "one" for thing in others)
-    shade = scene.target.colour if colours(scene.target) else None
+    shade = scene.target.colour if shades(scene.target) else None
     spoken = with_look(without_deixis(scene.target.name), shade if rng.random() < 0.5 else None)
     another = another and spoken == without_deixis(scene.target.name)
     corner = frame(scene.target)

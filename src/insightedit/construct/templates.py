@@ -178,7 +178,7 @@ class Speaker:
         kind = _value(query, "kind")
         if kind:
             return None if self.pair else definite(query, self.many)
-        if self.person:
+        if self.unlike_a_thing:
             return None
         if self.many or (not _value(query, "colour") and self.rng.random() < 0.3):
             return None if _value(query, "colour") else f"whatever is {where(query)}"
@@ -198,15 +198,16 @@ class Speaker:
         """A question whose answer is the target."""
         kind, colour = _value(query, "kind"), _value(query, "colour")
         place = where(query)
+        thing = bool(colour) and not kind
         if not place or (kind and self.pair) or (self.person and not kind):
             return None
-        if kind == "person" and not colour:
+        if thing and (self.many or self.unlike_a_thing):
+            return None
+        if kind == "person":
             return f"Who is {place}? {self._one_of(self.deed.then, 'that person')}"
         be, it = ("are", "them") if kind and self.many else ("is", "it")
         it = "that person" if self.person else it
-        asked = f"Which {noun(query, self.many)}" if kind else f"What {colour} thing" if colour else "What"
-        if self.many and colour and not kind:
-            return None
+        asked = f"Which {noun(query, self.many)}" if kind else f"What {colour} thing" if thing else "What"
         return f"{asked} {be} {place}? {self._one_of(self.deed.then, it)}"
 
     def _use(self, query: Query) -> str | None:

@@ -47,7 +47,7 @@ def root(
 
 
 def main() -> None:
-    """Entry point. Errors that say what, why and mend are printed as such; anything else is a bug and shows its trace."""
+    """Entry point. Errors that say what, why and mend are printed as such; anything else is a bug: its trace shows."""
     try:
         app()
     except KeyboardInterrupt:

@@ -1,7 +1,8 @@
 """COCO annotations: captions, boxes, polygons, RLE; and the licence of every image.
 
 Read beside what COCO defines: on images `author`, `source`, `caption`, `license_text`; on categories
-`supercategory`; on annotations `short_caption` and `detailed_caption`. A caption annotation (`caption` without `bbox`) captions its image.
+`supercategory`; on annotations `short_caption` and `detailed_caption`. A caption annotation (`caption` without `bbox`)
+captions its image.
 """
 
 from __future__ import annotations
