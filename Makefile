@@ -11,7 +11,7 @@ demo: $(VENV)/base  ## a dataset and a page from the example photographs
 	$(BIN)/insightedit inspect demo
 
 test: $(VENV)/dev  ## the fast tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 test-slow: $(VENV)/dev  ## the slow ones: resume after kill -9, build at scale
 	$(BIN)/python -m pytest -m slow

@@ -77,8 +77,10 @@ def border() -> None:
     strip = int(np.argmax(theirs[1700]))
     reach = int(np.flatnonzero(differs.any(axis=0)).max(initial=-1)) + 1
     first = int(np.argmax(ours[1700]))
-    print(f"\nAt the border: the official result starts {strip} px inside the frame, ours {first} px; "
-          f"they differ in {int(differs.sum())} px, all within {reach} px of that border.")
+    print(
+        f"\nAt the border: the official result starts {strip} px inside the frame, ours {first} px; "
+        f"they differ in {int(differs.sum())} px, all within {reach} px of that border."
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """One build, or the same steps without any executor, for the measurements; prints JSON.
 
-    python -m benchmarks.run_build executor PHOTOS OUT WORKERS
-    python -m benchmarks.run_build bare PHOTOS
+python -m benchmarks.run_build executor PHOTOS OUT WORKERS
+python -m benchmarks.run_build bare PHOTOS
 """
 
 from __future__ import annotations

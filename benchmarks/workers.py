@@ -25,7 +25,7 @@ def main() -> None:
                 walls[workers].append(ours["wall_s"])
                 hashes.add(ours["hash"])
     one, two = (statistics.median(times) for times in walls.values())
-    print(f"\n## Workers, {PHOTOS} photographs of {SIDE} px, load {busy:.1f} on {os.cpu_count()} cores before the start\n")
+    print(f"\n## Workers, {PHOTOS} photographs of {SIDE} px, load {busy:.1f} on {os.cpu_count()} cores at the start\n")
     print(f"One worker {one:.1f} s, two {two:.1f} s: **{one / two:.2f}x** (asked: 1.7x where cores are free). "
           f"Content hashes seen over {2 * TURNS} runs: {len(hashes)}.")  # fmt: skip
 

@@ -35,7 +35,7 @@ def built(album, tmp_path_factory) -> Path:
     answer = insightedit("build", album, "--out", out, *QUICK, "--json")
     assert answer.returncode == 0, answer.stderr
     report = json.loads(answer.stdout)
-    assert report["rows"] > 0 and [line["step"] for line in report["funnel"]][0] == "source"
+    assert report["rows"] > 0 and report["funnel"][0]["step"] == "source"
     assert answer.stderr == ""  # quiet when nobody looks
     return out
 
@@ -94,7 +94,8 @@ def test_an_empty_folder(tmp_path):
 
 def test_photographs_without_annotations_are_told_what_the_preset_can_do(album, tmp_path):
     shutil.copy(album / "fig.jpg", tmp_path / "fig.jpg")
-    failed(insightedit("build", tmp_path, "--out", tmp_path / "out"), 2, "no network that could find them", "--annotations")
+    answer = insightedit("build", tmp_path, "--out", tmp_path / "out")
+    failed(answer, 2, "no network that could find them", "--annotations")
 
 
 def test_malformed_annotations_name_the_line(album, tmp_path):
@@ -104,7 +105,11 @@ def test_malformed_annotations_name_the_line(album, tmp_path):
 
 @pytest.mark.parametrize(
     ("setting", "part"),
-    [("judge.min_changd=3", "Did you mean 'min_changed'"), ("paint.max_edits=many", "paint.max_edits"), ("seed", "key=value")],
+    [
+        ("judge.min_changd=3", "Did you mean 'min_changed'"),
+        ("paint.max_edits=many", "paint.max_edits"),
+        ("seed", "key=value"),
+    ],
 )
 def test_wrong_settings_are_refused(album, tmp_path, setting, part):
     failed(insightedit("build", album, "--out", tmp_path / "out", "--set", setting), 2, part)

@@ -18,7 +18,7 @@ from insightedit.construct.menu import (
     wishes,
     without_others,
 )
-from insightedit.construct.work import Segmentation, Work
+from insightedit.construct.work import Description, Segmentation, Work
 from insightedit.core.errors import Unfit
 from insightedit.core.mask import Mask
 from insightedit.core.record import Object, Photo, Rle
@@ -113,7 +113,7 @@ def reason(rule, *args) -> str:
 
 def test_a_clear_thing_alone_may_be_removed_and_repainted():
     cup = thing("cup", box(100, 100, 160, 160))
-    assert fit_to_remove(cup, [cup], RemovalKnobs()) is None
+    assert fit_to_remove(cup, [cup], [], RemovalKnobs()) is None
     assert fit_to_repaint(cup, LookKnobs()) is None
 
 
@@ -128,7 +128,7 @@ def test_a_clear_thing_alone_may_be_removed_and_repainted():
     ],
 )
 def test_what_cannot_be_removed_well_is_refused(known, full, wanted):
-    assert reason(fit_to_remove, thing("cup", full, **known), [], RemovalKnobs()) == wanted
+    assert reason(fit_to_remove, thing("cup", full, **known), [], [], RemovalKnobs()) == wanted
 
 
 @pytest.mark.parametrize(
@@ -149,8 +149,24 @@ def test_what_cannot_be_repainted_well_is_refused(known, full, wanted):
 def test_a_bowl_cannot_be_removed_from_under_its_fig_but_the_fig_can():
     fig, empty = thing("fig", disc(200, 150, 20)), thing("bowl", bowl() & ~disc(200, 150, 20))
     knobs = RemovalKnobs(max_share=0.5)
-    assert reason(fit_to_remove, empty, [fig, empty], knobs) == "holds_another_object"
-    assert fit_to_remove(fig, [fig, empty], knobs) is None
+    assert reason(fit_to_remove, empty, [fig, empty], [], knobs) == "holds_another_object"
+    assert fit_to_remove(fig, [fig, empty], [], knobs) is None
+
+
+def test_a_pot_holds_its_plant_even_where_the_plant_has_no_mask():
+    pot = thing("pot", box(150, 150, 220, 220))
+    plant, beside = pot.but(object_id="plant", box=[100, 20, 260, 190]), pot.but(object_id="x", box=[230, 20, 300, 190])
+    assert reason(fit_to_remove, pot, [pot], [plant], RemovalKnobs()) == "holds_another_object"
+    assert fit_to_remove(pot, [pot], [beside], RemovalKnobs()) is None
+
+
+def test_a_twig_found_from_a_box_is_refused_a_drawn_one_is_not():
+    twig = np.zeros((HEIGHT, WIDTH), bool)
+    for step in range(100):
+        twig[100 + step : 106 + step, 100 + step : 106 + step] = True
+    found = thing("twig", twig, mask_from="box", rim=0.9)
+    assert reason(fit_to_remove, found, [], [], RemovalKnobs()) == "thin_mask"
+    assert fit_to_remove(found.but(mask_from="polygon"), [], [], RemovalKnobs()) is None
 
 
 def test_repainting_a_bowl_spares_what_lies_in_it_but_nothing_larger():
@@ -168,9 +184,11 @@ def work(*objects: Object, donors=()) -> Work:
         photo_id="p", uri="a.jpg", sha256="0", phash=0, cluster="p", width=WIDTH, height=HEIGHT, orig_width=WIDTH,
         orig_height=HEIGHT,
     )  # fmt: skip
-    return Work(
-        photo, {"segment": Segmentation(photo_id="p", objects=list(objects))}, tuple((photo, it) for it in donors)
-    )
+    values = {
+        "describe": Description(photo_id="p", caption="", objects=list(objects)),
+        "segment": Segmentation(photo_id="p", objects=list(objects)),
+    }
+    return Work(photo, values, tuple((photo, it) for it in donors))
 
 
 def menu(given: Work, **knobs) -> list[Wish | Refusal]:

@@ -1,6 +1,7 @@
 """Formulas: what is written is read back, what is doubtful picks nothing, what is picked is alone by plain reading."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import combinations
 from random import Random
 
@@ -31,12 +32,23 @@ from insightedit.core.record import Object
 
 def pixels(item: Object) -> np.ndarray:
     assert item.mask is not None
-    return Mask.from_rle(item.mask.model_dump()).full()
+    return decoded(*item.mask.size, item.mask.counts)
+
+
+@cache
+def decoded(height: int, width: int, counts: str) -> np.ndarray:
+    return Mask.from_rle({"size": [height, width], "counts": counts}).full()
 
 
 def extent(item: Object, axis: int) -> tuple[int, int]:
     """First and last pixel along x (0) or y (1)."""
-    line = np.flatnonzero(pixels(item).any(axis=axis))
+    assert item.mask is not None
+    return span(*item.mask.size, item.mask.counts, axis)
+
+
+@cache
+def span(height: int, width: int, counts: str, axis: int) -> tuple[int, int]:
+    line = np.flatnonzero(decoded(height, width, counts).any(axis=axis))
     return int(line[0]), int(line[-1])
 
 

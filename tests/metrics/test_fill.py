@@ -65,7 +65,7 @@ def test_features_are_finite_numbers_and_deterministic(scene):
 def test_odd_holes_still_give_a_score(place):
     photo = ground(1)
     hole = np.zeros(photo.shape[:2], bool)
-    hole[place[0]:place[2], place[1]:place[3]] = True
+    hole[place[0] : place[2], place[1] : place[3]] = True
     assert 0 <= scored(photo, ground(2), hole) <= 1
 
 

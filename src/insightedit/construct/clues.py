@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, product
@@ -102,8 +102,10 @@ class Scene:
 
 def relations(scene: Scene) -> list[Query]:
     """How the target lies to its landmarks."""
-    lone = (Rel(word, Is("name", thing.name)) for thing in scene.landmarks for word in RELATIONS)
-    pairs = (Between(Is("name", a.name), Is("name", b.name)) for a, b in combinations(scene.landmarks, 2))
+    lone: Iterable[Query] = (Rel(word, Is("name", thing.name)) for thing in scene.landmarks for word in RELATIONS)
+    pairs: Iterable[Query] = (
+        Between(Is("name", a.name), Is("name", b.name)) for a, b in combinations(scene.landmarks, 2)
+    )
     return [query for query in (*lone, *pairs) if scene.true(query)]
 
 

@@ -73,11 +73,12 @@ def _common(one: Object, other: Object, axis: int) -> float:
 
 def between(thing: Object, first: Object, second: Object) -> Truth:
     """Whether `thing` lies between two others that are themselves side by side, or one above the other."""
-    for before, after in (("left", "right"), ("top", "bottom")):
+    sides: tuple[tuple[Side, Side], ...] = (("left", "right"), ("top", "bottom"))
+    for before, after in sides:
         for one, two in ((first, second), (second, first)):
             if ahead(one, two, before) and _common(one, two, 1 - AXIS[before]) >= LEVEL:
-                sides = (beside(thing, one, after), beside(thing, two, before))
-                return True if all(sides) else False if False in sides else None
+                found = (beside(thing, one, after), beside(thing, two, before))
+                return True if all(found) else False if False in found else None
     return None
 
 

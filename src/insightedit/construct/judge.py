@@ -31,6 +31,7 @@ class JudgeKnobs(Knobs):
     """What an edit must reach to be kept."""
 
     min_changed: float = 4.0  # mean absolute difference inside the mask, levels of 255
+    min_repainted: float = 0.5  # share of the object that a new colour must reach: half a red kite is no red kite
     outline: Least = Least()  # where somebody drew the object's mask
     box: Least = Least(removal=0.90, recolour=0.90, material=0.92)  # where it was found from a box: it errs more
 
@@ -79,7 +80,8 @@ class Judge(WorkStep[Verdict]):
             )
         own = Mask.from_rle(thing.mask.model_dump()).full() if thing.mask else support
         features = recolour_features(source, edited, own)
-        return judgement.but(quality=recolour_score(features))
+        half = features["changed"] < self.knobs.min_repainted
+        return judgement.but(quality=recolour_score(features), reasons=["half_repainted"] if half else [])
 
     def _of_parents(self, edit: Edit, parents: list[Judgement]) -> Judgement:
         """A composed edit is as good as the worse of the two it is made of; it was not painted again."""

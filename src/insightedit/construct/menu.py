@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from insightedit.backends.describe.suitability import GROWN, kind_of
-from insightedit.construct.work import Work
+from insightedit.construct.work import Description, Work
 from insightedit.core.config import Knobs
 from insightedit.core.errors import Unfit
 from insightedit.core.mask import Mask, grow
@@ -27,12 +27,13 @@ class RemovalKnobs(Knobs):
     min_mask_score: float = 0.30  # of a mask that somebody drew
     min_mask_score_box: float = 0.50  # of one that was found from a box
     min_rim_box: float = 0.45
+    min_filling_box: float = 0.30  # of its box: twigs and wires are found in part only
     max_share: float = 0.15  # of the frame
     max_border_share: float = 0.30  # of the outline that the frame cuts
     grow_share: float = 0.06  # of the object's size (root of its area)
     grow_least_px: int = 4
     grow_most_px: int = 48
-    shadow: bool = False  # take a soft shadow beside the object too; it is found unreliably
+    halo: bool = True  # on even ground, its soft shadow or glow goes with it
 
 
 class LookKnobs(Knobs):
@@ -75,11 +76,17 @@ class Refusal:
     why: Unfit
 
 
-def fit_to_remove(thing: Object, others: list[Object], knobs: RemovalKnobs) -> None:
+def fit_to_remove(thing: Object, others: list[Object], unseen: list[Object], knobs: RemovalKnobs) -> None:
     """Nothing, or the rule that forbids it.
 
+    Args:
+        thing: to be removed.
+        others: the photo's objects with masks.
+        unseen: those that were described but have no mask: only their boxes speak.
+        knobs: the limits.
+
     Raises:
-        Unfit: not_removable, weak_mask, weak_rim, too_large_to_remove, cut_by_frame, holds_another_object.
+        Unfit: not_removable, weak_mask, weak_rim, too_large_to_remove, cut_by_frame, thin_mask, holds_another_object.
     """
     if not thing.removable:
         raise Unfit("not_removable", f"{thing.name}: {thing.unfit_because}", "a thing that can be gone")
@@ -87,15 +94,16 @@ def fit_to_remove(thing: Object, others: list[Object], knobs: RemovalKnobs) -> N
     _require("weak_mask", thing, thing.mask_score, knobs.min_mask_score_box if boxed else knobs.min_mask_score)
     _require("weak_rim", thing, thing.rim, knobs.min_rim_box if boxed else 0.0)
     mask = mask_of(thing)
+    _require("thin_mask", thing, mask.area / max(1, mask.crop.size), knobs.min_filling_box if boxed else 0.0)
     if mask.share > knobs.max_share:
         raise Unfit(
             "too_large_to_remove", f"{thing.name}: {mask.share:.2f}", f"at most {knobs.max_share:g} of the frame"
         )
     if mask.border_share > knobs.max_border_share:
         raise Unfit("cut_by_frame", f"{thing.name}: {mask.border_share:.2f}", f"at most {knobs.max_border_share:g}")
-    for other in others:
-        if other.object_id != thing.object_id and holds(mask, mask_of(other)):
-            raise Unfit("holds_another_object", f"{thing.name} holds {other.name}", "nothing in or on it")
+    held = [other for other in others if other.object_id != thing.object_id and holds(mask, mask_of(other))]
+    for other in [*held, *(other for other in unseen if seems_to_hold(thing.box, other.box))]:
+        raise Unfit("holds_another_object", f"{thing.name} holds {other.name}", "nothing in or on it")
 
 
 def fit_to_repaint(thing: Object, knobs: LookKnobs) -> None:
@@ -146,6 +154,12 @@ def holds(mask: Mask, other: Mask) -> bool:
     return stands_on and other.top + 0.5 * tall < mask.top + 0.5 * mask.crop.shape[0]
 
 
+def seems_to_hold(box: list[int], other: list[int]) -> bool:
+    """By boxes alone: `other` ends inside this box and begins above it, as a plant in a pot does."""
+    level = box[1] < other[3] <= box[3] and other[1] < box[1]
+    return level and min(box[2], other[2]) - max(box[0], other[0]) > 0.5 * (box[2] - box[0])
+
+
 def _common(one: Mask, other: Mask) -> int:
     """Pixels in both."""
     a, b = one.box, other.box
@@ -169,18 +183,26 @@ def without_others(mask: Mask, thing: Object, others: list[Object]) -> Mask:
 
 def wishes(work: Work, removal: RemovalKnobs, look: LookKnobs, transplant: TransplantKnobs) -> Iterator[Wish | Refusal]:
     """All edits worth trying, the kinds and objects taking turns so that a budget cuts them evenly."""
-    rows = [list(_of_object(work, thing, removal, look, transplant)) for thing in work.objects]
+    masked = {thing.object_id for thing in work.objects}
+    described = work.value("describe", Description).objects
+    unseen = [thing for thing in described if thing.object_id not in masked]
+    rows = [list(_of_object(work, thing, unseen, removal, look, transplant)) for thing in work.objects]
     for turn in zip_longest(*rows):
         yield from (wish for wish in turn if wish is not None)
 
 
 def _of_object(
-    work: Work, thing: Object, removal: RemovalKnobs, look: LookKnobs, transplant: TransplantKnobs
+    work: Work,
+    thing: Object,
+    unseen: list[Object],
+    removal: RemovalKnobs,
+    look: LookKnobs,
+    transplant: TransplantKnobs,
 ) -> Iterator[Wish | Refusal]:
     removable = repaintable = True
     if removal.enabled:
         try:
-            fit_to_remove(thing, work.objects, removal)
+            fit_to_remove(thing, work.objects, unseen, removal)
             yield Wish(thing, "removal")
         except Unfit as error:
             removable = False

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from insightedit.backends.paint.halo import with_halo
 from insightedit.backends.paint.material import remake, suitable_materials
 from insightedit.backends.paint.patchmatch import fill, strangers
 from insightedit.backends.paint.recolour import Painted, recolour, suitable_colours
-from insightedit.backends.paint.shadow import with_shadow
 from insightedit.backends.paint.transplant import cut_out, fits, place
 from insightedit.construct.compose import composed
 from insightedit.construct.menu import (
@@ -149,13 +149,14 @@ class Paint(PhotoStep[Painting]):
 
     def _removed(self, image: np.ndarray, work: Work, thing: Object) -> Painted:
         knobs, mask = self.knobs.removal, mask_of(thing)
-        hole = with_shadow(image, mask.full()) if knobs.shadow else mask.full()
         growth = growth_px(mask, knobs.grow_share, knobs.grow_least_px, knobs.grow_most_px)
-        hole = grow(Mask.of(hole), growth).full()
+        hole = grow(mask, growth).full()
         others = np.zeros_like(hole)
         for other in work.objects:
             if other.object_id != thing.object_id and other.mask is not None:
                 others |= mask_of(other).full()
+        if knobs.halo:
+            hole = with_halo(image, hole, others & ~mask.full())
         hole &= ~strangers(others & ~mask.full(), mask.full())  # a neighbour stays whole; the ground it lies on may not
         seed = derive(self.seed, thing.object_id, "removal")
         return Painted(fill(image, hole, avoid=others & ~hole, seed=seed), hole)

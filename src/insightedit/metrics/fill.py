@@ -82,7 +82,9 @@ def fill_score(features: dict[str, float]) -> float:
 def _view(source: np.ndarray, edited: np.ndarray, mask: np.ndarray) -> _View:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     margin = int(max(24, 0.8 * math.sqrt(mask.sum())))
-    place = np.s_[max(0, rows[0] - margin):rows[-1] + 1 + margin, max(0, columns[0] - margin):columns[-1] + 1 + margin]
+    place = np.s_[
+        max(0, rows[0] - margin) : rows[-1] + 1 + margin, max(0, columns[0] - margin) : columns[-1] + 1 + margin
+    ]
     before, after, hole = source[place], edited[place], mask[place]
     scale = min(1.0, CROP_SIDE / max(hole.shape))
     if scale < 1:
@@ -158,7 +160,7 @@ def _patch_distance(view: _View, random: np.random.Generator) -> float:
         return 0.0
     hole = cv2.resize(view.hole.astype(np.uint8), half.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     windows = np.lib.stride_tricks.sliding_window_view(half, (PATCH, PATCH), axis=(0, 1))
-    middle = np.s_[PATCH // 2:PATCH // 2 + windows.shape[0], PATCH // 2:PATCH // 2 + windows.shape[1]]
+    middle = np.s_[PATCH // 2 : PATCH // 2 + windows.shape[0], PATCH // 2 : PATCH // 2 + windows.shape[1]]
     near = cv2.dilate(hole, np.ones((PATCH, PATCH), np.uint8))
     filled = _some(np.argwhere(hole[middle] > 0), 400, random)
     around = _some(np.argwhere(near[middle] == 0), 4000, random)

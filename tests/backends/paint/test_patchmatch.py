@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from insightedit.backends.paint.patchmatch import fill, soften, strangers, with_shadow
+from insightedit.backends.paint.patchmatch import fill, soften, strangers
 from insightedit.core.errors import BackendError
 
 STRANGER = (255, 0, 255)  # a colour that no ground has
@@ -27,8 +27,15 @@ def is_stranger(image: np.ndarray) -> np.ndarray:
     return (image[..., 0] > 180) & (image[..., 1] < 90) & (image[..., 2] > 180)
 
 
-HOLES = {"inside": (30, 40, 60, 80), "corner": (0, 0, 30, 40), "bottom": (60, 30, 96, 90), "row": (40, 0, 50, 128),
-         "pixel": (50, 60, 51, 61), "corner pixel": (0, 0, 1, 1), "most": (2, 2, 90, 110)}
+HOLES = {
+    "inside": (30, 40, 60, 80),
+    "corner": (0, 0, 30, 40),
+    "bottom": (60, 30, 96, 90),
+    "row": (40, 0, 50, 128),
+    "pixel": (50, 60, 51, 61),
+    "corner pixel": (0, 0, 1, 1),
+    "most": (2, 2, 90, 110),
+}
 
 
 @pytest.mark.parametrize("rough", [25.0, 0.5])
@@ -112,26 +119,6 @@ def test_softening_changes_only_a_rim_inside_the_hole():
     assert (soft[~hole] == image[~hole]).all()
     assert (soft[40:50, 50:70] == 200).all()
     assert (soft[30, 50:70] != filled[30, 50:70]).any()
-
-
-def test_a_shadow_below_is_added_and_nothing_else():
-    image = ground(rough=4.0)
-    body = block(image, 30, 40, 60, 80)
-    shadow = block(image, 60, 44, 70, 84)
-    image[shadow] = (image[shadow] * 0.6).astype(np.uint8)
-    image[body] = STRANGER
-    grown = with_shadow(image, body)
-    assert grown[body].all()
-    assert grown[shadow].mean() > 0.8
-    near = block(image, 26, 36, 75, 89)  # its soft rim may go with it, not more
-    assert not (grown & ~near).any()
-
-
-def test_without_a_shadow_the_mask_stays():
-    image = ground(rough=4.0)
-    body = block(image, 30, 40, 60, 80)
-    image[body] = STRANGER
-    assert (with_shadow(image, body) == body).all()
 
 
 def test_the_table_under_the_bottle_is_ground_but_what_stands_on_it_is_not():

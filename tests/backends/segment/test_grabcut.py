@@ -34,7 +34,7 @@ def test_never_leaves_the_box(scene):
     for box in (BOX, (60, 50, 90, 80), (0, 0, 75, 75), (150, 100, 500, 400), (0, 0, 200, 150)):
         mask = mask_from_box(image, box).mask
         assert mask.shape == image.shape[:2] and mask.dtype == bool
-        mask[box[1]:box[3], box[0]:box[2]] = False
+        mask[box[1] : box[3], box[0] : box[2]] = False
         assert not mask.any(), box
 
 

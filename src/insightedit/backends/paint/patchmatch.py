@@ -17,10 +17,9 @@ import patchmatch as pm
 from scipy.spatial import cKDTree
 
 from insightedit.backends.paint.membrane import grain, known_blur, surface
-from insightedit.backends.paint.shadow import with_shadow
 from insightedit.core.errors import BackendError
 
-__all__ = ["fill", "soften", "strangers", "with_shadow"]
+__all__ = ["fill", "soften", "strangers"]
 
 PATCH_RADIUS = 3
 MIN_MARGIN = 48  # px of context on each side, at least
@@ -39,8 +38,15 @@ class _Window(NamedTuple):
     left: int
 
 
-def fill(image: np.ndarray, hole: np.ndarray, *, avoid: np.ndarray | None = None, seed: int = 0,
-         max_side: int = 768, context: float = 1.0) -> np.ndarray:
+def fill(
+    image: np.ndarray,
+    hole: np.ndarray,
+    *,
+    avoid: np.ndarray | None = None,
+    seed: int = 0,
+    max_side: int = 768,
+    context: float = 1.0,
+) -> np.ndarray:
     """The photograph with `hole` filled; outside of the hole every byte stays.
 
     image: uint8 (H, W, 3) RGB; hole: bool (H, W); avoid: bool (H, W), pixels that must not be copied from, such
@@ -58,7 +64,7 @@ def fill(image: np.ndarray, hole: np.ndarray, *, avoid: np.ndarray | None = None
     painted = _paint(window, seed, max_side)
     result = image.copy()
     height, width = window.hole.shape
-    part = result[window.top:window.top + height, window.left:window.left + width]
+    part = result[window.top : window.top + height, window.left : window.left + width]
     part[window.hole] = painted[window.hole]
     return result
 
@@ -73,7 +79,7 @@ def soften(source: np.ndarray, filled: np.ndarray, hole: np.ndarray, *, feather_
         return filled.copy()
     window = _cut_window(source, hole, np.zeros_like(hole), 0.0)
     height, width = window.hole.shape
-    place = np.s_[window.top:window.top + height, window.left:window.left + width]
+    place = np.s_[window.top : window.top + height, window.left : window.left + width]
     depth = cv2.distanceTransform(window.hole.astype(np.uint8), cv2.DIST_L2, 5)
     weight = np.clip(depth / (feather_px + 1), 0, 1)[..., None]
     around = known_blur(window.pixels, ~window.hole, feather_px)
@@ -114,8 +120,11 @@ def _disc(radius: int) -> np.ndarray:
 def _look_around(image: np.ndarray, hole: np.ndarray, avoid: np.ndarray, context: float) -> _Window:
     """The smallest window of 1x, 2x, 4x the context or the whole photograph with enough source; see `fill`."""
     if hole.all():
-        raise BackendError(what="the hole covers the whole photograph", why="there is nothing left to fill it from",
-                           mend="gate objects by their share of the area before painting")
+        raise BackendError(
+            what="the hole covers the whole photograph",
+            why="there is nothing left to fill it from",
+            mend="gate objects by their share of the area before painting",
+        )
     wanted = MIN_SOURCE * hole.sum()
     for barred in (avoid, np.zeros_like(avoid)):
         for widen in (1, 2, 4, np.inf):
@@ -130,7 +139,7 @@ def _cut_window(image: np.ndarray, hole: np.ndarray, avoid: np.ndarray, context:
     longest = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
     margin = int(min(max(image.shape[:2]), max(MIN_MARGIN, context * longest)))
     top, left = max(0, rows[0] - margin), max(0, columns[0] - margin)
-    place = np.s_[top:rows[-1] + 1 + margin, left:columns[-1] + 1 + margin]
+    place = np.s_[top : rows[-1] + 1 + margin, left : columns[-1] + 1 + margin]
     pixels, inside, barred = (np.ascontiguousarray(plane[place]) for plane in (image, hole, avoid))
     return _Window(pixels, inside, barred, int(top), int(left))
 
@@ -206,8 +215,9 @@ def _search(pixels: np.ndarray, hole: np.ndarray, avoid: np.ndarray, seed: int) 
     return pm.inpaint(pixels, hole, global_mask=avoid if avoid.any() else None, patch_size=PATCH_RADIUS)
 
 
-def _lend_detail(coarse: np.ndarray, detail: np.ndarray, window: _Window, filled: np.ndarray, hole: np.ndarray,
-                 avoid: np.ndarray) -> None:
+def _lend_detail(
+    coarse: np.ndarray, detail: np.ndarray, window: _Window, filled: np.ndarray, hole: np.ndarray, avoid: np.ndarray
+) -> None:
     """Adds to `coarse` (float32 (h, w, 3), in place) the high frequencies of the places its patches look like.
 
     filled uint8 (y, x, 3), hole and avoid bool (y, x) are at working size. Each 3x3 cell of the hole looks up its
@@ -236,7 +246,7 @@ def _nearest_patches(filled: np.ndarray, hole: np.ndarray, avoid: np.ndarray) ->
     lab = cv2.cvtColor(filled, cv2.COLOR_RGB2LAB).astype(np.float32)
     height, width = hole.shape
     padded = cv2.copyMakeBorder(lab, 3, 3, 3, 3, cv2.BORDER_REFLECT)
-    shifts = [padded[y:y + height, x:x + width] for y in range(0, 7, 2) for x in range(0, 7, 2)]
+    shifts = [padded[y : y + height, x : x + width] for y in range(0, 7, 2) for x in range(0, 7, 2)]
     patches = np.stack(shifts, axis=2).reshape(height * width, -1)
     near = cv2.dilate((hole | avoid).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
     sources = np.flatnonzero(~near)

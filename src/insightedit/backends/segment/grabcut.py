@@ -44,8 +44,9 @@ class _Crop(NamedTuple):
     scale: float
 
 
-def mask_from_box(image: np.ndarray, box: Box, *, exclude: np.ndarray | None = None, long_side: int = 320,
-                  iterations: int = 3) -> BoxMask:
+def mask_from_box(
+    image: np.ndarray, box: Box, *, exclude: np.ndarray | None = None, long_side: int = 320, iterations: int = 3
+) -> BoxMask:
     """The mask of the thing that fills `box`, or an all-False mask with score 0 when nothing was found.
 
     image: uint8 (H, W, 3) RGB; box: xyxy px, half-open; exclude: bool (H, W), pixels of other objects, taken
@@ -130,8 +131,11 @@ def _prior(crop: _Crop, kind: str) -> np.ndarray:
     v, u = np.mgrid[:height, :width].astype(np.float32)
     u = np.abs((u + 0.5 - (x0 + x1) / 2) / max(1.0, (x1 - x0) / 2))
     v = np.abs((v + 0.5 - (y0 + y1) / 2) / max(1.0, (y1 - y0) / 2))
-    likely = {"ellipse": u**2 + v**2 <= 0.92**2, "superellipse": u**4 + v**4 <= 0.96**4,
-              "rectangle": np.ones_like(u, bool)}[kind]
+    likely = {
+        "ellipse": u**2 + v**2 <= 0.92**2,
+        "superellipse": u**4 + v**4 <= 0.96**4,
+        "rectangle": np.ones_like(u, bool),
+    }[kind]
     labels = np.full((height, width), cv2.GC_BGD, np.uint8)
     labels[y0:y1, x0:x1] = np.where(likely[y0:y1, x0:x1], cv2.GC_PR_FGD, cv2.GC_PR_BGD)
     if (labels == cv2.GC_BGD).sum() < 30:  # the box is the whole picture: its top and bottom rows must do
