@@ -35,7 +35,7 @@ def block_grid(mask: np.ndarray) -> np.ndarray:
 def outside_difference(source: np.ndarray, edited: np.ndarray, mask: np.ndarray) -> tuple[bool, float | None]:
     """Are the stored pictures equal outside the mask (block grid), and if not, their PSNR there in dB (else None)."""
     outside = ~block_grid(mask)
-    difference = cv2.absdiff(source, edited)[outside].astype(np.float64)
-    if not difference.any():
+    difference = cv2.absdiff(source, edited)
+    if not cv2.bitwise_and(difference, difference, mask=outside.view(np.uint8)).any():
         return True, None
-    return False, float(10 * np.log10(255.0**2 / np.mean(difference**2)))
+    return False, float(10 * np.log10(255.0**2 / np.mean(difference[outside].astype(np.float64) ** 2)))
