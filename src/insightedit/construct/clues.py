@@ -268,8 +268,14 @@ def references(scene: Scene) -> list[Query]:
     placed = set(core(scene.target.name)) & WORDS.deictic  # the lower dog at the bottom: said twice
     spots = [All((name, *corner))] if corner and not placed else []
     spots += [All((name, place)) for place in relations(scene)]
-    rows: list[Query] = [Most(word, name) for word in ("leftmost", "rightmost", "highest", "lowest") if not placed]
+    rows: list[Query] = [Most(word, name) for word in outermost(scene.target) if not placed]
     return [query for query in spots if scene.picks_target(query)] or [row for row in rows if scene.picks_target(row)]
+
+
+def outermost(thing: Object) -> list[str]:
+    """Which ends of a row it may be called: only near that side of the picture, for others may stand there unnoted."""
+    ends = {"left": "leftmost", "right": "rightmost", "top": "highest", "bottom": "lowest"}
+    return [ends[place] for place in (thing.across, thing.down) if place in ends]
 
 
 def shades(thing: Object) -> list[Query]:
