@@ -1,7 +1,7 @@
 """How many of the kept edits are good, usable, bad, by eye: the labels of benchmarks/labels/kept.csv, counted.
 
-Labelled by one person who knew the method, from crops around each edit: good = a stranger would not notice, or takes the thing
-for real; usable = it does what the instruction says with a flaw; bad = it does not, or the flaw strikes at once.
+Labelled by one person who knew the method, from crops around each edit: good = a stranger would not notice, or takes
+the thing for real; usable = it does what the instruction says with a flaw; bad = it does not, or the flaw strikes.
 """
 
 from __future__ import annotations

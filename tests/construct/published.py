@@ -105,7 +105,7 @@ def _sentences(edit: Edit) -> list[Instruction]:
             Instruction(text=simple[way], direction=way, kind="simple", form="template", n_words=4),
             Instruction(
                 text=f"What stands left of the lamp should change, {way}", direction=way, kind="advanced",
-                form="reasoning", query="left_of(lamp)", picks=picks, n_words=9,
+                form="reasoning", query=f'name("{edit.object_before}")', picks=picks, n_words=9,
             ),
         )
     ]  # fmt: skip

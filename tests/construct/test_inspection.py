@@ -19,11 +19,12 @@ from published import publish_small, works
 from typer.testing import CliRunner
 
 from insightedit.construct.inspection import Inspection, inspect
-from insightedit.construct.promises import PROMISES, round_out
+from insightedit.construct.promises import PROMISES
 from insightedit.construct.publish import PublishKnobs, publish
 from insightedit.construct.row import ROW_SCHEMA
 from insightedit.core.errors import InputError
 from insightedit.core.image import decode_own, encode_jpeg
+from insightedit.metrics.pixel import block_grid
 
 Row = dict[str, Any]
 
@@ -103,7 +104,7 @@ def _repaint(row: Row, paint: Callable[[np.ndarray, np.ndarray], None]) -> None:
 
 
 def _touch_outside(pixels: np.ndarray, mask: np.ndarray) -> None:
-    y, x = (int(place[-1]) for place in np.nonzero(~round_out(mask)))
+    y, x = (int(place[-1]) for place in np.nonzero(~block_grid(mask)))
     pixels[y, x] = 255 - pixels[y, x]
 
 
@@ -114,6 +115,11 @@ def _same(row: Row) -> None:
 def _cut(row: Row) -> None:
     data = row["edited_image"]["bytes"][: len(row["edited_image"]["bytes"]) // 2]
     row["edited_image"]["bytes"], row["edited_sha256"] = data, hashlib.sha256(data).hexdigest()
+
+
+def _requery(row: Row, query: str) -> None:
+    for sentence in row["instr_meta"]:
+        sentence["query"] = query
 
 
 def _blank_mask(row: Row) -> None:
@@ -143,6 +149,14 @@ TAMPERINGS: list[tuple[str, str, Callable[[list[Row]], Any]]] = [
     ("no words", "instructions", lambda rows: rows[0].update(instr_fwd_simple=[], instr_fwd_advanced=None)),
     ("nothing kept", "instructions", lambda rows: rows[0].update(keep_fwd=False, keep_rev=None)),
     ("long-winded", "advanced short", lambda rows: rows[0].update(instr_rev_advanced=["word " * 21])),
+    ("formula of another thing", "advanced unique", lambda rows: _requery(rows[0], 'name("another thing")')),
+    ("formula of nonsense", "advanced unique", lambda rows: _requery(rows[0], "which(one")),
+    (
+        "formula of two",
+        "advanced unique",
+        lambda rows: _requery(rows[0], 'any(name("wine bottle"), name("cup"), name("lamp"))'),
+    ),
+    ("objects gone", "advanced unique", lambda rows: rows[0].update(objects=[])),
     ("licence null", "licence", lambda rows: rows[0].update(license=None)),
     ("licence empty", "licence", lambda rows: rows[0].update(license=" ")),
     ("score too high", "scores", lambda rows: rows[0].update(quality=1.2)),
@@ -225,7 +239,7 @@ def test_a_dataset_without_rows_breaks_no_promise(tmp_path: Path) -> None:
 def test_the_block_grid_is_rounded_out_at_odd_sizes() -> None:
     mask = np.zeros((21, 19), bool)
     mask[20, 18] = mask[8, 7] = True
-    grown = round_out(mask)
+    grown = block_grid(mask)
     assert grown.shape == mask.shape and grown[16:, 16:].all() and grown[8:16, :8].all() and grown.sum() == 15 + 64
 
 

@@ -268,8 +268,7 @@ class _Reading:
                 self.book.check("manifest", MANIFEST, f"states {stated} {name.replace('_', ' ')}, there are {count}")
 
 
-# `objects` and the sentences' proofs are not looked at; all else is.
-_COLUMNS = [name for name in ROW_SCHEMA.names if name not in ("objects", "instr_meta")]
+_COLUMNS = ROW_SCHEMA.names  # of a user's file: its further columns stay unread
 
 
 def misfit(schema: pa.Schema) -> str | None:

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from insightedit.construct.reverify import unverified
 from insightedit.core.errors import Unfit
 from insightedit.core.image import JPEG_BLOCK, Limits, decode
 from insightedit.core.record import SCHEMA_VERSION, Record
+from insightedit.metrics.pixel import block_grid
 
 SHOWN = 5  # failures named per promise; all are counted
 ADVANCED_WORDS = 20
@@ -36,6 +38,7 @@ PROMISES = {
     "changed inside": "the images differ inside the mask",
     "instructions": "each kept direction has an instruction, none is blank, and one direction is kept at least",
     "advanced short": f"no advanced instruction has more than {ADVANCED_WORDS} words",
+    "advanced unique": "the formula of each advanced instruction picks out exactly the edited object, evaluated again",
     "licence": "every row states a licence",
     "scores": "every score that is given lies in its range",
 }
@@ -116,6 +119,7 @@ def check_row(row: Row) -> list[Found]:
     words: list[tuple[str, Callable[[Row], str | None]]] = [
         ("instructions", instructions),
         ("advanced short", advanced),
+        ("advanced unique", unverified),
         ("licence", licence),
         ("scores", scores),
     ]
@@ -140,7 +144,7 @@ def check_pixels(row: Row) -> Iterator[Found]:
         return
     apart = source ^ edited  # (H, W, 3); `any(axis=2)` takes five times as long as two ors
     differ = (apart[..., 0] | apart[..., 1] | apart[..., 2]) > 0  # (H, W)
-    outside = differ & ~round_out(mask)
+    outside = differ & ~block_grid(mask)
     yield "equal outside", _leak(outside) if outside.any() else None
     yield "changed inside", None if (differ & mask).any() else "not one pixel differs inside the mask"
 
@@ -179,14 +183,6 @@ def _mask(row: Row) -> tuple[np.ndarray | None, str | None]:
     box = [int(columns[0]), int(rows[0]), int(columns[-1] - columns[0]) + 1, int(rows[-1] - rows[0]) + 1]
     stated = row["bbox_xywh"]
     return mask, None if stated == box else f"its box is {box} (x, y, w, h), bbox_xywh states {stated}"
-
-
-def round_out(mask: np.ndarray, block: int = JPEG_BLOCK) -> np.ndarray:
-    """bool (H, W) -> every pixel of every block that the mask touches: how far a change spreads in a 4:4:4 JPEG."""
-    height, width = mask.shape
-    padded = np.pad(mask, ((0, -height % block), (0, -width % block)))
-    blocks = padded.reshape(padded.shape[0] // block, block, padded.shape[1] // block, block).any(axis=(1, 3))
-    return np.repeat(np.repeat(blocks, block, axis=0), block, axis=1)[:height, :width]
 
 
 def _leak(outside: np.ndarray) -> str:

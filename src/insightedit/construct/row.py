@@ -61,10 +61,12 @@ class Thing(Record):
 
     object_id: str
     category: str
+    supercategory: str
     name: str
     detail: str
     box: list[Small]  # xyxy, half-open
     mask: Rle | None
+    area: Small
     colour: str | None
     size_rank: Small | None
     across: str | None
