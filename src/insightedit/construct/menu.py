@@ -102,8 +102,9 @@ def fit_to_remove(thing: Object, others: list[Object], unseen: list[Object], kno
     if mask.border_share > knobs.max_border_share:
         raise Unfit("cut_by_frame", f"{thing.name}: {mask.border_share:.2f}", f"at most {knobs.max_border_share:g}")
     held = [other for other in others if other.object_id != thing.object_id and holds(mask, mask_of(other))]
-    for other in [*held, *(other for other in unseen if seems_to_hold(thing.box, other.box))]:
-        raise Unfit("holds_another_object", f"{thing.name} holds {other.name}", "nothing in or on it")
+    held += [other for other in unseen if seems_to_hold(thing.box, other.box)]
+    if held:
+        raise Unfit("holds_another_object", f"{thing.name} holds {held[0].name}", "nothing in or on it")
 
 
 def fit_to_repaint(thing: Object, knobs: LookKnobs) -> None:
