@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,18 @@ def test_the_number_of_workers_changes_nothing(journey, album, tmp_path):
     recipe = load(Recipe, preset_path("build", "offline"), SETTINGS)
     alone = build(album, tmp_path / "out", recipe, workers=0)
     assert alone.published.content_hash == journey.published.content_hash
+
+
+@pytest.mark.parametrize("step", ["segment", "paint", "instruct", "judge"])
+def test_a_run_continued_from_disk_ends_like_an_unbroken_one(journey, album, tmp_path, step):
+    shutil.copytree(journey.out / "work", tmp_path / "out" / "work")
+    later = ["segment", "paint", "instruct", "judge"]
+    for name in later[later.index(step) :]:
+        for path in (tmp_path / "out" / "work" / "shards").glob(f"*/{name}-*"):
+            path.unlink()
+    recipe = load(Recipe, preset_path("build", "offline"), SETTINGS)
+    again = build(album, tmp_path / "out", recipe, workers=0)
+    assert again.published.content_hash == journey.published.content_hash
 
 
 def test_the_funnel_adds_up(journey):

@@ -29,8 +29,8 @@ def example(kind: Any, rng: np.random.Generator, fullness: float) -> Any:
     """A value of an annotation; the share `fullness` of what may be absent is there."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
-        if args[1] == pa.float32():
-            return float(np.float32(rng.normal()))
+        if args[1] == pa.float64():
+            return float(rng.normal())
         return int(rng.integers(0, 2**63, dtype=np.uint64)) * 2 + 1 if args[1] == pa.uint64() else int(rng.integers(99))
     if origin in (typing.Union, types.UnionType):
         return example(args[0], rng, fullness) if rng.random() < fullness else None
@@ -102,6 +102,6 @@ def test_records_cannot_be_changed_in_place_and_know_their_fields():
 def test_numbers_have_the_width_that_they_need():
     assert arrow_schema(Photo).field("phash").type == pa.uint64()
     assert arrow_schema(Photo).field("width").type == pa.int32()
-    assert arrow_schema(Object).field("mask_score").type == pa.float32()
+    assert arrow_schema(Object).field("mask_score").type == pa.float64()
     assert arrow_schema(Edit).field("seed").type == pa.int64()
     assert arrow_schema(Edit).field("hints").type == pa.map_(pa.string(), pa.float64())

@@ -21,7 +21,6 @@ from insightedit.core.record import (
     SCHEMA_VERSION,
     Direction,
     Edit,
-    Float,
     Instruction,
     Judgement,
     Object,
@@ -34,6 +33,7 @@ from insightedit.core.record import (
     arrow_schema,
 )
 
+Float = Annotated[float, pa.float32()]  # what is published needs no more digits
 UNKNOWN_LICENCE = "unknown"  # said aloud, because a null licence reads as "none needed"
 
 

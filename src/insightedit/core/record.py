@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict
 SCHEMA_VERSION = 1
 
 Small = Annotated[int, pa.int32()]
-Float = Annotated[float, pa.float32()]
+# 64 bits, so that a value read back is the value that was written: a resumed run must decide as an unbroken one does
+Float = Annotated[float, pa.float64()]
 Task = Literal["remove_add", "replace"]
 Direction = Literal["forward", "reverse"]
 
