@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("yields", "mask_growth", "build_speed", "memory", "workers", "resume")
+NAMES = ("yields", "calibration", "mask_growth", "build_speed", "memory", "workers", "resume")
 
 
 def main() -> None:

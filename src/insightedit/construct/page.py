@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from insightedit import __version__
+from insightedit.construct.grammar import looks_in, with_look, without_look
 from insightedit.construct.row import FunnelLine, Row
 from insightedit.construct.tally import SCORES, Tally
 from insightedit.core.files import write_text
@@ -135,8 +136,8 @@ class Gallery:
             "size": [width, height],
             "stored": [row.width, row.height],
             "outline": outline(decode_own(row.mask.bytes) > 0, width, height),
-            "before": " ".join(filter(None, (row.look_before, row.object_before))),
-            "after": " ".join(filter(None, (row.look_after, row.object_after))) if row.object_after else "",
+            "before": _called(row.object_before, row.look_before, row.natural_direction == "source"),
+            "after": _called(row.object_after, row.look_after, False) if row.object_after else "",
             "natural": row.natural_direction,
             "keep": {"forward": row.keep_fwd, "reverse": row.keep_rev},
             "objects": len(row.objects),
@@ -157,6 +158,11 @@ class Gallery:
         shown.update(images=[source, edited], size=[width, height], outline=outline(mask, width, height))
         shown.update(task=edit.task, method=edit.method, before=edit.object_before, after=edit.object_after or "")
         return shown
+
+
+def _called(name: str, look: str | None, real: bool) -> str:
+    """Name and look of one side; a real thing keeps the look that its name says, a painted one takes the new look."""
+    return name if not look or (real and looks_in(name)) else with_look(without_look(name), look)
 
 
 def outline(mask: np.ndarray, width: int, height: int) -> str:
