@@ -16,7 +16,7 @@ from benchmarks.process import measured
 from insightedit.construct.inspection import inspect
 from insightedit.core.files import read_json
 
-PHOTOS, SIDE, KILLS, WORKERS = 24, 320, 20, 2
+PHOTOS, SIDE, KILLS, WORKERS = 16, 320, 20, 2
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.photos import make
 from benchmarks.process import measured
 
-PHOTOS, SIDE, TURNS = 16, 1024, 2
+PHOTOS, SIDE, TURNS = 16, 1024, 1
 
 
 def main() -> None:
