@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from insightedit import __version__
-from insightedit.construct.grammar import looks_in, with_look, without_look
+from insightedit.construct.grammar import looks_in, without_look
 from insightedit.construct.row import FunnelLine, Row
 from insightedit.construct.tally import SCORES, Tally
 from insightedit.core.files import write_text
@@ -162,7 +162,9 @@ class Gallery:
 
 def _called(name: str, look: str | None, real: bool) -> str:
     """Name and look of one side; a real thing keeps the look that its name says, a painted one takes the new look."""
-    return name if not look or (real and looks_in(name)) else with_look(without_look(name), look)
+    if not look or (real and looks_in(name)):
+        return name
+    return f"{look} {without_look(name) if looks_in(name) else name}"
 
 
 def outline(mask: np.ndarray, width: int, height: int) -> str:
