@@ -174,6 +174,11 @@ def _square(radius: int) -> np.ndarray:
     return np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
 
 
+def disc(radius: int) -> np.ndarray:
+    """Structuring element uint8 (2 radius + 1, 2 radius + 1): a filled circle."""
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+
+
 def _erode_inside(crop: np.ndarray, radius: int, left: bool, top: bool, right: bool, bottom: bool) -> np.ndarray:
     """Erode with background beyond the sides of the crop, but not beyond those sides that are the frame's border."""
     above, below, before, after = (radius * (not side) for side in (top, bottom, left, right))

@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 
 from insightedit.backends.paint.membrane import grain, known_blur, surface
 from insightedit.core.errors import BackendError
+from insightedit.core.mask import disc
 
 __all__ = ["fill", "soften", "strangers"]
 
@@ -101,7 +102,7 @@ def strangers(others: np.ndarray, hole: np.ndarray) -> np.ndarray:
     if not others.any() or not hole.any():
         return others
     radius = max(2, round(0.015 * float(np.sqrt(hole.sum()))))
-    ring = (cv2.dilate(hole.astype(np.uint8), _disc(radius)) > 0) & ~hole
+    ring = (cv2.dilate(hole.astype(np.uint8), disc(radius)) > 0) & ~hole
     count, parts = cv2.connectedComponents(others.astype(np.uint8), connectivity=8)
     touched = np.bincount(parts[ring], minlength=count)
     heights = np.bincount(parts[ring], weights=np.nonzero(ring)[0], minlength=count) / np.maximum(touched, 1)
@@ -111,10 +112,6 @@ def strangers(others: np.ndarray, hole: np.ndarray) -> np.ndarray:
     ground = (touched > ADJOINING * ring.sum()) & ((heights > upper) | larger)
     ground[0] = False
     return np.asarray(others & ~ground[parts])
-
-
-def _disc(radius: int) -> np.ndarray:
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
 
 
 def _look_around(image: np.ndarray, hole: np.ndarray, avoid: np.ndarray, context: float) -> _Window:

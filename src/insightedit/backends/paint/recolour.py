@@ -12,6 +12,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from insightedit.backends.describe.colour import WORDS, words_by_rules, words_by_table
+from insightedit.core.mask import disc
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (190, 25, 30), "orange": (238, 125, 30), "yellow": (240, 205, 45), "green": (40, 135, 55),
@@ -353,17 +354,13 @@ def _smooth(weight: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(weight.astype(np.float32), (0, 0), 1.0)
 
 
-def _disc(radius: int) -> np.ndarray:
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-
-
 def _eroded(mask: np.ndarray, radius: int) -> np.ndarray:
     """Erosion that treats the world beyond the photograph as object: a border is no edge."""
-    return cv2.erode(mask.astype(np.uint8), _disc(radius)) > 0
+    return cv2.erode(mask.astype(np.uint8), disc(radius)) > 0
 
 
 def _dilated(mask: np.ndarray, radius: int) -> np.ndarray:
-    return cv2.dilate(mask.astype(np.uint8), _disc(radius)) > 0
+    return cv2.dilate(mask.astype(np.uint8), disc(radius)) > 0
 
 
 def _depth(mask: np.ndarray) -> np.ndarray:

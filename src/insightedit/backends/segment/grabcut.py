@@ -10,6 +10,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from insightedit.core.mask import disc
+
 Box = tuple[int, int, int, int]
 
 PRIORS = ("ellipse", "superellipse", "rectangle")
@@ -177,9 +179,9 @@ def _paint_out(pixels: np.ndarray, barred: np.ndarray, ground: np.ndarray) -> np
 def _tidy(mask: np.ndarray, box: Box) -> np.ndarray:
     """Smooths the outline by 1 % of the box, drops parts < 15 % of the largest, fills holes < 20 % of the mask."""
     radius = max(1, round(0.01 * max(box[2] - box[0], box[3] - box[1])))
-    disc = _disc(radius)
-    smooth = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, disc)
-    smooth = cv2.morphologyEx(smooth, cv2.MORPH_OPEN, disc)
+    element = disc(radius)
+    smooth = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, element)
+    smooth = cv2.morphologyEx(smooth, cv2.MORPH_OPEN, element)
     if not smooth.any():  # thinner than the disc: a tower, a pole
         smooth = mask.astype(np.uint8)
     count, parts, stats, _ = cv2.connectedComponentsWithStats(smooth, connectivity=8)
@@ -225,9 +227,9 @@ def _tightness(mask: np.ndarray, box: Box) -> float:
 def _rim(crop: _Crop, mask: np.ndarray) -> float:
     """Chi2 distance, 0..1, of the Lab histograms (8 x 8 x 8) on either side of the outline; mask uint8 (h, w)."""
     radius = max(3, int(0.06 * max(crop.box[2] - crop.box[0], crop.box[3] - crop.box[1])))
-    disc = _disc(radius)
-    inner = (mask > 0) & (cv2.erode(mask, disc) == 0)
-    outer = (mask == 0) & (cv2.dilate(mask, disc) > 0)
+    element = disc(radius)
+    inner = (mask > 0) & (cv2.erode(mask, element) == 0)
+    outer = (mask == 0) & (cv2.dilate(mask, element) > 0)
     one, two = _histogram(crop.lab[inner]), _histogram(crop.lab[outer])
     return float(0.5 * ((one - two) ** 2 / (one + two + 1e-9)).sum())
 
@@ -237,10 +239,6 @@ def _histogram(lab: np.ndarray) -> np.ndarray:
     cell = lab.astype(np.int64) // 32
     counts = np.bincount(cell[:, 0] * 64 + cell[:, 1] * 8 + cell[:, 2], minlength=512)
     return np.asarray(counts / max(1, counts.sum()))
-
-
-def _disc(radius: int) -> np.ndarray:
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
 
 
 def _enlarge(mask: np.ndarray, crop: _Crop, image: np.ndarray, box: Box) -> np.ndarray:
