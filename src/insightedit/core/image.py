@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, ImageOps
 
-from insightedit.core.errors import Unfit
+from insightedit.core.errors import InputError, Unfit
 
 # Decoders that run no other program (no PostScript, no PDF) and that photographs come in. MPO, the JPEG of many phones,
 # is opened by JPEG's; naming it here would be a KeyError in Pillow for every format behind it.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".jp2"})
+OUTPUTS = frozenset({".png", ".jpg", ".jpeg", ".webp"})  # what `encode` writes
 JPEG_BLOCK = 8  # px: without chroma subsampling a JPEG block is 8 x 8, so a change spreads no further
 
 
@@ -27,11 +30,53 @@ class Limits:
     min_side: int = 200
 
 
-def decode(data: bytes, limits: Limits = Limits()) -> tuple[np.ndarray, tuple[int, int]]:
+Colour = tuple[int, int, int]  # RGB, 0..255
+
+MENDS = {
+    "empty_file": "Fetch or save the file again",
+    "truncated": "Fetch or save the file again",
+    "not_an_image": "Give a picture: JPEG, PNG, WebP, TIFF, BMP, GIF or JPEG 2000",
+    "too_many_bytes": "Save it smaller",
+    "too_many_pixels": "Shrink it first",
+    "too_small": "Use a larger picture",
+    "animated": "Save the one frame that you mean",
+    "transparent": "Flatten it onto a colour: --background white",
+}
+
+
+def read(path: Path, limits: Limits = Limits(), background: Colour | None = None) -> np.ndarray:
+    """A file the user named -> uint8 RGB (H, W, 3), upright; see `decode`.
+
+    Args:
+        path: the file.
+        limits: what is accepted.
+        background: a transparent picture is laid on this colour; None refuses it.
+
+    Raises:
+        InputError: the file is missing or unreadable, or unfit for one of the reasons of `decode`, each with its mend.
+    """
+    try:
+        if not path.is_file():
+            raise InputError(f"cannot read {path}", "there is no such file", "Check the path")
+        if path.stat().st_size > limits.max_bytes:
+            raise Unfit("too_many_bytes", str(path.stat().st_size), f"at most {limits.max_bytes}")
+        return decode(path.read_bytes(), limits, background)[0]
+    except Unfit as error:
+        what = f"cannot use {path}"
+        raise InputError(what, f"{error.reason} ({error.seen}; wanted: {error.wanted})", MENDS[error.reason]) from error
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise InputError(f"cannot read {path}", why, "Check the path and its rights") from error
+
+
+def decode(
+    data: bytes, limits: Limits = Limits(), background: Colour | None = None
+) -> tuple[np.ndarray, tuple[int, int]]:
     """Bytes of a file -> uint8 RGB (H, W, 3), turned upright, and (width, height) as seen upright.
 
     CMYK, greyscale, palette and 16-bit images become 8-bit RGB; an embedded colour profile is converted to sRGB; alpha
-    is dropped where it is opaque. Sizes are checked from the header, before any pixel is decoded.
+    is dropped where it is opaque; a transparent picture is laid on `background` if one is given. Sizes are checked from
+    the header, before any pixel is decoded.
 
     Raises:
         Unfit: empty_file, too_many_bytes, not_an_image, too_many_pixels, too_small, animated, truncated, transparent.
@@ -44,7 +89,7 @@ def decode(data: bytes, limits: Limits = Limits()) -> tuple[np.ndarray, tuple[in
         warnings.simplefilter("ignore")  # Pillow's bomb warning: the limit below is ours, and an error
         image = _open(data)
         _check_header(image, limits)
-        return _pixels(image), _upright_size(image)
+        return rgb_pixels(image, background), _upright_size(image)
 
 
 def _open(data: bytes) -> ImageFile.ImageFile:
@@ -71,11 +116,16 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
     return (height, width) if image.getexif().get(0x0112) in (5, 6, 7, 8) else (width, height)
 
 
-def _pixels(image: ImageFile.ImageFile) -> np.ndarray:
+def rgb_pixels(image: Image.Image, background: Colour | None = None) -> np.ndarray:
+    """An opened picture -> uint8 RGB (H, W, 3), turned upright; see `decode` for what is converted.
+
+    Raises:
+        Unfit: truncated, transparent.
+    """
     try:
         image.load()
-        upright = ImageOps.exif_transpose(image)
-        return np.asarray(_rgb(_opaque(_srgb(upright, image.info.get("icc_profile")))))  # (H, W, 3)
+        upright = _srgb(ImageOps.exif_transpose(image), image.info.get("icc_profile"))
+        return np.asarray(_rgb(_opaque(upright, background)))  # (H, W, 3)
     except Unfit:
         raise
     except Exception as error:  # as in _open: truncated or hostile data end in any of a dozen exceptions
@@ -95,15 +145,18 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         return image
 
 
-def _opaque(image: Image.Image) -> Image.Image:
-    """Drop an alpha channel that hides nothing; refuse one that does, since no photograph has holes."""
+def _opaque(image: Image.Image, background: Colour | None) -> Image.Image:
+    """Drop an alpha channel that hides nothing; refuse one that does (no photograph has holes), or fill them."""
     if image.mode in ("P", "L", "RGB") and "transparency" in image.info:
         image = image.convert("RGBA")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         alpha = image.convert("RGBA").getchannel("A")
-        if np.asarray(alpha).min() < 250:
+        if np.asarray(alpha).min() >= 250:
+            return image.convert("RGBA").convert("RGB")
+        if background is None:
             raise Unfit("transparent", "pixels that one can see through", "an opaque picture")
-        return image.convert("RGBA").convert("RGB")
+        behind = Image.new("RGBA", image.size, (*background, 255))
+        return Image.alpha_composite(behind, image.convert("RGBA")).convert("RGB")
     return image
 
 
@@ -129,6 +182,23 @@ def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:
     """uint8 RGB (H, W, 3) -> JPEG, 4:4:4. Equal 8 x 8 blocks of pixels decode to equal pixels, whatever lies around."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
+
+
+def encode(image: np.ndarray, suffix: str) -> bytes:
+    """uint8 RGB (H, W, 3) -> file contents by suffix: .png lossless; .jpg and .jpeg 4:4:4 quality 95; .webp quality 95.
+
+    Raises:
+        KeyError: a suffix that is not in `OUTPUTS`.
+    """
+    how: dict[str, dict[str, Any]] = {
+        ".png": {"format": "PNG"},
+        ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+        ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+        ".webp": {"format": "WEBP", "quality": 95},
+    }
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, **how[suffix.lower()])
     return buffer.getvalue()
 
 

@@ -1,0 +1,1 @@
+"""The InsightEdit model: comprehension (MLLM) -> bridging (Q-Former, BIM, IAA) -> generation (Stable Diffusion)."""

@@ -1,0 +1,179 @@
+"""The whole network for training: a batch of editing samples -> losses to descend and numbers to watch.
+
+B samples, of which E edit (the others only talk about their picture); L tokens, T text and V visual tokens, h x w
+latents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from insightedit.core.seed import derive
+from insightedit.model.assembly import Parts
+from insightedit.model.bridging import Conditions
+from insightedit.model.generation import DropRates, Drops, denoise, drop, install
+from insightedit.model.tokens import TokenBatch
+
+STEPS = 1000  # of the noise schedule
+BETAS = (0.00085, 0.012)  # Stable Diffusion 1.5's scaled-linear schedule
+
+
+@dataclass
+class EditBatch:
+    """Tensors of one batch. `editing` (B,) bool names the samples that source, target and the draws belong to."""
+
+    tokens: TokenBatch
+    vision: torch.Tensor  # (B, 3, S, S), CLIP-normalised source
+    source: torch.Tensor  # (E, 3, H, W) in [-1, 1]
+    target: torch.Tensor  # (E, 3, H, W) in [-1, 1]
+    editing: torch.Tensor  # (B,) bool
+    embedding: torch.Tensor | None = None  # (E, dim): CLIP's un-normalised embedding of the target
+    caption: torch.Tensor | None = None  # (B, T, C): CLIP's text states, the goal of the first stage
+
+
+@dataclass
+class Draws:
+    """All chance of one batch. Each sample's depends on its own seed alone, not on its batch, rank or worker."""
+
+    t: torch.Tensor  # (E,) int64 in [0, 1000)
+    noise: torch.Tensor  # (E, 4, h, w)
+    latent: torch.Tensor  # (E, 4, h, w): which latent of the target's distribution
+    drops: Drops
+
+
+def draw(run_seed: int, samples: Sequence[object], latent_shape: tuple[int, int, int], rates: DropRates) -> Draws:
+    """Chance for E samples, each named by what tells it from all others (update and place, say).
+
+    Timesteps are uniform. One number per sample decides on text and source, another on the image branch alone.
+    """
+    generators = [torch.Generator().manual_seed(derive(run_seed, "draw", name)) for name in samples]
+    t = [torch.randint(STEPS, (), generator=one) for one in generators]
+    p = torch.stack([torch.rand(2, generator=one) for one in generators])  # (E, 2)
+    normal = [torch.randn(2, *latent_shape, generator=one) for one in generators]
+    noise, latent = torch.stack(normal).unbind(1)  # (E, 4, h, w) each
+    return Draws(torch.stack(t), noise, latent, drops_of(p, rates))
+
+
+def drops_of(p: torch.Tensor, rates: DropRates) -> Drops:
+    """Uniform numbers (E, 2) -> what is hidden. SmartEdit: below 0.05 text, to 0.10 both, to 0.15 the source."""
+    first, own = p.unbind(1)
+    text = first < rates.text + rates.both
+    source = (first >= rates.text) & (first < rates.text + rates.both + rates.image)
+    return Drops(text, source, text | (own < rates.branch))
+
+
+class InsightEdit(nn.Module):
+    """All parts under one roof.
+
+    Args:
+        parts: from `assembly.assemble` or a pipeline's components.
+        image_stream: feed f_img to the UNet; the second stage trains the Mapper without.
+    """
+
+    def __init__(self, parts: Parts, image_stream: bool = True) -> None:
+        super().__init__()
+        self.comprehension, self.bridge, self.unet, self.vae = parts.comprehension, parts.bridge, parts.unet, parts.vae
+        self.image_attention = parts.image_attention
+        self.image_stream = image_stream and parts.image_attention is not None
+        if image_stream and parts.image_attention is not None:
+            install(self.unet, parts.image_attention)
+        betas = torch.linspace(BETAS[0] ** 0.5, BETAS[1] ** 0.5, STEPS) ** 2
+        self.register_buffer("kept", torch.cumprod(1 - betas, dim=0), persistent=False)  # (1000,) alpha bar
+
+    def forward(self, batch: EditBatch, draws: Draws) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """Batch and chance -> (losses, report). Losses: language, caption, image, diffusion, where they apply."""
+        mllm, editing = self.comprehension, batch.editing
+        v = mllm.see(batch.vision)  # (B, N, W)
+        states = mllm(batch.tokens, v)  # (B, L, D)
+        losses = {"language": mllm.language_loss(states, batch.tokens.labels)}
+        if not editing.any():
+            return losses, {}
+        chosen = batch.tokens.pick(editing)
+        h = mllm.mm_states(states[editing], chosen)  # (E, r, D)
+        if batch.caption is not None:
+            losses["caption"] = F.mse_loss(self.bridge.qformer(h), batch.caption[editing])
+            return losses, {}
+        factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        size = (batch.source.shape[2] // factor, batch.source.shape[3] // factor)
+        conditions = self.bridge(h, v[editing], size)
+        if conditions.embedding is not None and batch.embedding is not None:
+            losses["image"] = image_alignment(conditions.embedding, batch.embedding)  # before anything is dropped
+        error = self.diffusion_error(batch, draws, conditions)  # (E, 4, h, w)
+        losses["diffusion"] = error.mean()
+        return losses, {"per_sample": error.detach().flatten(1).mean(1), "t": draws.t}
+
+    def diffusion_error(self, batch: EditBatch, draws: Draws, conditions: Conditions) -> torch.Tensor:
+        """Squared error of the predicted noise (E, 4, h, w); target latents are scaled, source latents are not."""
+        with torch.no_grad():
+            goal = self.vae.encode(batch.target).latent_dist  # of (E, 4, h, w)
+            z = (goal.mean + goal.std * draws.latent) * self.vae.config.scaling_factor
+            source = self.vae.encode(batch.source).latent_dist.mode()
+        if not self.image_stream:
+            conditions = Conditions(conditions.text, conditions.residual)
+        conditions, source = drop(conditions, source, draws.drops, self.bridge)
+        kept = self.kept[draws.t].view(-1, 1, 1, 1)  # type: ignore[index]
+        noisy = kept.sqrt() * z + (1 - kept).sqrt() * draws.noise  # (E, 4, h, w)
+        eps = denoise(self.unet, noisy, source, draws.t, conditions)
+        return (eps.float() - draws.noise.float()) ** 2
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Every parameter, once, by the group that a stage trains or freezes."""
+        found: dict[str, list[nn.Parameter]] = {name: [] for name in GROUPS}
+        for name, parameter in self.named_parameters():
+            found[group_of(name)].append(parameter)
+        return found
+
+
+GROUPS = ("vision", "projector", "language", "lora", "new_rows", "qformer", "bim", "mapper", "image_head",
+          "image_attention", "unet", "vae")  # fmt: skip
+
+PLACES = (  # first match wins
+    ("lora_", "lora"),
+    ("comprehension.new_", "new_rows"),
+    ("comprehension.vision.", "vision"),
+    ("comprehension.projector.", "projector"),
+    ("comprehension.language_model.", "language"),
+    ("bridge.qformer.", "qformer"),
+    ("bridge.bim.", "bim"),
+    ("bridge.iaa.mapper.", "mapper"),
+    ("bridge.iaa.projection.", "image_head"),
+    ("image_attention.", "image_attention"),
+    (".processor.", "image_attention"),  # the same layers, met in the UNet first
+    ("unet.", "unet"),
+    ("vae.", "vae"),
+)
+
+
+def group_of(name: str) -> str:
+    """The group of a parameter of `InsightEdit`, by its full name."""
+    return next(group for mark, group in PLACES if mark in name)
+
+
+def image_alignment(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean squared error in units of the target's variance, plus one minus the cosine; (E, dim) each -> scalar.
+
+    CLIP embeddings are not normalised here: IP-Adapter's head was trained on their natural scale. Our choice; the paper
+    does not give the loss.
+    """
+    predicted, target = predicted.float(), target.float()
+    spread = target.var().clamp(min=1e-6) if target.numel() > 1 else target.new_ones(())
+    cosine = F.cosine_similarity(predicted, target, dim=-1).mean()
+    return F.mse_loss(predicted, target) / spread + 1 - cosine
+
+
+def trainable(editor: InsightEdit, groups: Sequence[str]) -> Iterator[nn.Parameter]:
+    """Set `requires_grad` to exactly the named groups, and give their parameters.
+
+    Raises:
+        KeyError: no such group.
+    """
+    for name, parameters in editor.groups().items():
+        for parameter in parameters:
+            parameter.requires_grad_(name in groups)
+    found = editor.groups()
+    return (parameter for name in groups for parameter in found[name])
