@@ -41,10 +41,16 @@ def difference(ours: torch.Tensor, reference: torch.Tensor) -> float:
 @torch.no_grad()
 def test_bim_is_smartedits_two_way_transformer():
     config, weights, given, wanted = read("bim_tiny")
-    bim = BIM(BimConfig(config["depth"], config["num_heads"], config["mlp_dim"]), config["embedding_dim"], 48, 32).eval()
+    bim = BIM(
+        BimConfig(config["depth"], config["num_heads"], config["mlp_dim"]), config["embedding_dim"], 48, 32
+    ).eval()
     missing, unexpected = bim.load_state_dict(renamed(weights, bim_key), strict=False)
     assert not unexpected
-    assert {name.split(".")[0] for name in missing} == {"modulate_head", "text_head", "residual_head"}  # not in the file
+    assert {name.split(".")[0] for name in missing} == {
+        "modulate_head",
+        "text_head",
+        "residual_head",
+    }  # not in the file
 
     assert difference(fourier_positions(bim.positions, *config["grid"]), wanted["pe"]) <= 1e-5
     queries, keys = bim.interact(given["image_embedding"], given["point_embedding"])

@@ -14,12 +14,21 @@ import torch
 import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.embeddings import ImageProjection
 from torch import nn
 from transformers import Blip2QFormerConfig, Blip2QFormerModel, SamMaskDecoderConfig
 from transformers.models.sam.modeling_sam import SamTwoWayTransformer
 
 from insightedit.model.config import BimConfig, IaaConfig, QFormerConfig
+
+
+@dataclass
+class Nulls:
+    """What stands in for a condition that is hidden."""
+
+    text: torch.Tensor  # (1, T, C): CLIP's text states of the empty prompt
+    image: torch.Tensor | None  # (1, V, C): a zero embedding through IAA's head
 
 
 @dataclass
@@ -30,6 +39,7 @@ class Conditions:
     residual: torch.Tensor  # v_t (B, 320, h, w)
     image: torch.Tensor | None = None  # f_img (B, V, C)
     embedding: torch.Tensor | None = None  # e_hat (B, dim): the predicted CLIP embedding of the target
+    nulls: Nulls | None = None
 
 
 class QFormer(nn.Module):
@@ -135,10 +145,17 @@ class AttentionMapper(nn.Module):
         self.norm_in = nn.LayerNorm(language_width)
         self.project_in = nn.Linear(language_width, config.width)
         self.query = nn.Parameter(torch.randn(1, 1, config.width) * 0.02)
-        layer = nn.TransformerEncoderLayer(
-            config.width, config.heads, config.ffn, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        self.layers = nn.ModuleList(  # pre-LN: x + attention(LN(x)), x + feed-forward(LN(x))
+            BasicTransformerBlock(
+                config.width,
+                config.heads,
+                config.width // config.heads,
+                activation_fn="gelu",
+                attention_bias=True,
+                ff_inner_dim=config.ffn,
+            )
+            for _ in range(config.layers)
         )
-        self.layers = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
         self.norm_out = nn.LayerNorm(config.width)
         self.project_out = nn.Linear(config.width, config.dim)
 
@@ -146,7 +163,9 @@ class AttentionMapper(nn.Module):
         """(B, r, D) -> (B, dim)."""
         states = self.project_in(self.norm_in(h))  # (B, r, width)
         states = torch.cat([self.query.expand(len(h), -1, -1), states], dim=1)  # (B, 1 + r, width)
-        return self.project_out(self.norm_out(self.layers(states)[:, 0]))
+        for layer in self.layers:
+            states = layer(states)
+        return self.project_out(self.norm_out(states[:, 0]))
 
 
 class MlpMapper(nn.Module):
@@ -174,7 +193,6 @@ class IAA(nn.Module):
 
     def __init__(self, config: IaaConfig, language_width: int, context: int) -> None:
         super().__init__()
-        self.dim = config.dim
         self.mapper = MAPPERS[config.mapper](config, language_width)
         self.projection = ImageProjection(config.dim, context, config.tokens)
 
@@ -182,11 +200,6 @@ class IAA(nn.Module):
         """(B, r, D) -> e_hat (B, dim), f_img (B, V, C)."""
         embedding = self.mapper(h)
         return embedding, self.projection(embedding)
-
-    def null(self) -> torch.Tensor:
-        """(1, V, C): a zero embedding through the head, as IP-Adapter drops its image; not zero tokens."""
-        weight = self.projection.image_embeds.weight
-        return self.projection(torch.zeros(1, self.dim, device=weight.device, dtype=weight.dtype))
 
 
 class Bridge(ModelMixin, ConfigMixin):
@@ -221,21 +234,12 @@ class Bridge(ModelMixin, ConfigMixin):
         self.iaa = None if iaa_config is None else IAA(IaaConfig(**iaa_config), language_width, context)
         self.register_buffer("null_text", torch.zeros(1, sizes.queries, context))
 
-    def null_image(self) -> torch.Tensor:
-        """(1, V, C): what f_img is where the instruction is hidden; a zero embedding through IAA's head.
-
-        Raises:
-            RuntimeError: the image branch is off.
-        """
-        if self.iaa is None:
-            raise RuntimeError("this bridge has no image branch")
-        return self.iaa.null()
-
     def forward(self, h: torch.Tensor, v: torch.Tensor, size: tuple[int, int]) -> Conditions:
         """[MM] states (B, r, D), image features (B, N, W), latent size (h, w) -> the conditions of generation."""
         h = h.to(self.qformer.query_tokens.dtype)  # fp32 also beside a half-precision language model
         text, residual = self.bim(v, self.qformer(h), size)  # (B, T, C), (B, 320, h, w)
         if self.iaa is None:
-            return Conditions(text, residual)
+            return Conditions(text, residual, nulls=Nulls(self.null_text, None))
         embedding, image = self.iaa(h)  # (B, dim), (B, V, C)
-        return Conditions(text, residual, image, embedding)
+        nothing = self.iaa.projection(torch.zeros_like(embedding[:1]))  # (1, V, C); not zero tokens, as in IP-Adapter
+        return Conditions(text, residual, image, embedding, Nulls(self.null_text, nothing))

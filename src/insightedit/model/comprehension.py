@@ -5,6 +5,7 @@ B images, N patches of width W, L tokens, D the language model's width, r [MM] t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,6 +19,15 @@ from transformers import CLIPVisionConfig, CLIPVisionModel, LlamaConfig, LlamaFo
 
 from insightedit.model.config import LanguageConfig, LoraConfig, VisionConfig
 from insightedit.model.tokens import BOS, EOS, IGNORE, PAD, Prompt, SpecialIds, TokenBatch
+
+
+@dataclass
+class Understanding:
+    """What the MLLM makes of a batch."""
+
+    states: torch.Tensor  # (B, L, D), after the final RMSNorm
+    v: torch.Tensor  # (B, N, W), patch features
+    emits_mm: list[bool] | None = None
 
 
 class Comprehension(ModelMixin, ConfigMixin):
@@ -68,17 +78,22 @@ class Comprehension(ModelMixin, ConfigMixin):
         """Rows of embedding and head together: 32,035."""
         return self.sizes.vocabulary + self.sizes.new_tokens
 
+    def forward(self, tokens: TokenBatch, pixels: torch.Tensor, check_mm: bool = False) -> Understanding:
+        """Tokens (B, L) and CLIP-normalised pictures (B, 3, S, S) -> `Understanding`, by one prefill.
+
+        `check_mm` also asks whether greedy decoding would emit the [MM] tokens.
+        """
+        v = self.see(pixels)  # (B, N, W)
+        inputs = self.embed(tokens, v)  # (B, L, D)
+        # LLaMA's own forward makes the causal mask; padding stands on the right, so no state before it changes
+        states = self.language_model.model(inputs_embeds=inputs, attention_mask=tokens.mask, use_cache=False)[0]
+        return Understanding(states, v, self.would_emit(states, tokens).tolist() if check_mm else None)
+
     def see(self, pixels: torch.Tensor) -> torch.Tensor:
         """CLIP-normalised (B, 3, S, S) -> patch features `v` (B, N, W), frozen, no gradient."""
         with torch.no_grad():
             states = self.vision(pixels.to(self.vision.dtype), output_hidden_states=True).hidden_states
             return states[self.eye.layer][:, 1:]  # the first is CLS
-
-    def forward(self, tokens: TokenBatch, v: torch.Tensor) -> torch.Tensor:
-        """Tokens (B, L) and features (B, N, ...) -> hidden states after the final RMSNorm (B, L, D); one prefill."""
-        inputs = self.embed(tokens, v)  # (B, L, D)
-        # LLaMA's own forward makes the causal mask; padding stands on the right, so no state before it changes
-        return self.language_model.model(inputs_embeds=inputs, attention_mask=tokens.mask, use_cache=False)[0]
 
     def embed(self, tokens: TokenBatch, v: torch.Tensor) -> torch.Tensor:
         """Rows of the two tables, and the projected image in its place: (B, L, D)."""

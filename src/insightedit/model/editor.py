@@ -85,13 +85,16 @@ class InsightEdit(nn.Module):
         betas = torch.linspace(BETAS[0] ** 0.5, BETAS[1] ** 0.5, STEPS) ** 2
         self.register_buffer("kept", torch.cumprod(1 - betas, dim=0), persistent=False)  # (1000,) alpha bar
 
-    def forward(self, batch: EditBatch, draws: Draws) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """Batch and chance -> (losses, report). Losses: language, caption, image, diffusion, where they apply."""
+    def forward(self, batch: EditBatch, draws: Draws | None) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """Batch and chance -> (losses, report). Losses: language, caption, image, diffusion, where they apply.
+
+        `draws` may be None where no sample edits.
+        """
         mllm, editing = self.comprehension, batch.editing
-        v = mllm.see(batch.vision)  # (B, N, W)
-        states = mllm(batch.tokens, v)  # (B, L, D)
+        seen = mllm(batch.tokens, batch.vision)
+        states = seen.states  # (B, L, D)
         losses = {"language": mllm.language_loss(states, batch.tokens.labels)}
-        if not editing.any():
+        if draws is None or not editing.any():
             return losses, {}
         chosen = batch.tokens.pick(editing)
         h = mllm.mm_states(states[editing], chosen)  # (E, r, D)
@@ -100,7 +103,7 @@ class InsightEdit(nn.Module):
             return losses, {}
         factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
         size = (batch.source.shape[2] // factor, batch.source.shape[3] // factor)
-        conditions = self.bridge(h, v[editing], size)
+        conditions = self.bridge(h, seen.v[editing], size)
         if conditions.embedding is not None and batch.embedding is not None:
             losses["image"] = image_alignment(conditions.embedding, batch.embedding)  # before anything is dropped
         error = self.diffusion_error(batch, draws, conditions)  # (E, 4, h, w)
@@ -114,8 +117,8 @@ class InsightEdit(nn.Module):
             z = (goal.mean + goal.std * draws.latent) * self.vae.config.scaling_factor
             source = self.vae.encode(batch.source).latent_dist.mode()
         if not self.image_stream:
-            conditions = Conditions(conditions.text, conditions.residual)
-        conditions, source = drop(conditions, source, draws.drops, self.bridge)
+            conditions = Conditions(conditions.text, conditions.residual, nulls=conditions.nulls)
+        conditions, source = drop(conditions, source, draws.drops)
         kept = self.kept[draws.t].view(-1, 1, 1, 1)  # type: ignore[index]
         noisy = kept.sqrt() * z + (1 - kept).sqrt() * draws.noise  # (E, 4, h, w)
         eps = denoise(self.unet, noisy, source, draws.t, conditions)

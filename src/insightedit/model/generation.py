@@ -15,7 +15,7 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
 from torch import nn
 
-from insightedit.model.bridging import Bridge, Conditions
+from insightedit.model.bridging import Conditions, Nulls
 from insightedit.model.config import UNetConfig, VaeConfig
 
 
@@ -146,21 +146,26 @@ def guide(
     return eps_none + image_scale * (eps_image - eps_none) + text_scale * (eps_full - eps_image)
 
 
-def guidance_rows(conditions: Conditions, bridge: Bridge) -> Conditions:
+def guidance_rows(conditions: Conditions, everywhere: bool = True) -> Conditions:
     """Conditions of B samples -> of the 3 B rows [words and image, image, none] that `guide` combines.
 
-    f_img carries the instruction, so it is dropped with the text: its null is the head of a zero embedding. The spatial
-    residual stays on all three rows as in SmartEdit, unless the bridge's configuration says otherwise.
+    f_img carries the instruction, so it is hidden with the text. The spatial residual stays on all three rows as in
+    SmartEdit; `everywhere=False` keeps it off the last two.
     """
-    count = len(conditions.text)
-    none = bridge.null_text.to(conditions.text).expand(count, -1, -1)
-    residual = conditions.residual
-    blank = residual if bridge.interaction.unconditional else torch.zeros_like(residual)
-    image = conditions.image
-    if image is not None:
-        nothing = bridge.null_image().to(image).expand(count, -1, -1)
+    count, nulls = len(conditions.text), _nulls(conditions)
+    none = nulls.text.to(conditions.text).expand(count, -1, -1)  # (B, T, C)
+    residual, image = conditions.residual, conditions.image
+    blank = residual if everywhere else torch.zeros_like(residual)
+    if image is not None and nulls.image is not None:
+        nothing = nulls.image.to(image).expand(count, -1, -1)
         image = torch.cat([image, nothing, nothing])  # (3 B, V, C)
     return Conditions(torch.cat([conditions.text, none, none]), torch.cat([residual, blank, blank]), image)
+
+
+def _nulls(conditions: Conditions) -> Nulls:
+    if conditions.nulls is None:
+        raise ValueError("these conditions carry no nulls: nothing can be hidden from them")
+    return conditions.nulls
 
 
 @dataclass(frozen=True)
@@ -182,14 +187,14 @@ class Drops:
     branch: torch.Tensor
 
 
-def drop(conditions: Conditions, source: torch.Tensor, drops: Drops, bridge: Bridge) -> tuple[Conditions, torch.Tensor]:
+def drop(conditions: Conditions, source: torch.Tensor, drops: Drops) -> tuple[Conditions, torch.Tensor]:
     """Hide conditions from samples: text becomes CLIP(""), f_img its null, source latents (B, 4, h, w) zero.
 
     The spatial residual is never dropped (SmartEdit).
     """
-    image = conditions.image
-    text = torch.where(drops.text.view(-1, 1, 1), bridge.null_text.to(conditions.text), conditions.text)
-    if image is not None:
-        image = torch.where(drops.branch.view(-1, 1, 1), bridge.null_image().to(image), image)
+    nulls, image = _nulls(conditions), conditions.image
+    text = torch.where(drops.text.view(-1, 1, 1), nulls.text.to(conditions.text), conditions.text)
+    if image is not None and nulls.image is not None:
+        image = torch.where(drops.branch.view(-1, 1, 1), nulls.image.to(image), image)
     kept = source.masked_fill(drops.source.view(-1, 1, 1, 1), 0)
-    return Conditions(text, conditions.residual, image, conditions.embedding), kept
+    return Conditions(text, conditions.residual, image, conditions.embedding, nulls), kept

@@ -58,6 +58,7 @@ class InsightEditPipeline(DiffusionPipeline):
 
     model_cpu_offload_seq = "comprehension->bridge->unet->vae"
     _optional_components = ["image_attention"]
+    _exclude_from_cpu_offload = ["image_attention"]  # small, and used inside the UNet
     _callback_tensor_inputs = ["latents"]
 
     def __init__(
@@ -177,12 +178,10 @@ class InsightEditPipeline(DiffusionPipeline):
         """B pictures and sequences, working (width, height) -> conditions: one prefill of the MLLM, then the bridge."""
         device, mllm = self._execution_device, self.comprehension
         batch = collate(tokens).to(device)
-        v = mllm.see(vision_pixels(images, mllm.eye.size).to(device))  # (B, N, W)
-        states = mllm(batch, v)  # (B, L, D)
-        said = mllm.would_emit(states, batch).tolist() if check_mm else []
+        seen = mllm(batch, vision_pixels(images, mllm.eye.size).to(device), check_mm)
         factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
-        conditions = self.bridge(mllm.mm_states(states, batch), v, (size[1] // factor, size[0] // factor))
-        return conditions, said
+        conditions = self.bridge(mllm.mm_states(seen.states, batch), seen.v, (size[1] // factor, size[0] // factor))
+        return conditions, seen.emits_mm or []
 
     def sample(
         self,
@@ -201,12 +200,14 @@ class InsightEditPipeline(DiffusionPipeline):
         z = self.vae.encode(pixels).latent_dist.mode().to(dtype)  # (B, 4, h, w); not scaled, as InstructPix2Pix trains
         rows, source = conditions, z
         if guidance.needed:  # words and image, image, none
-            rows, source = guidance_rows(conditions, self.bridge), torch.cat([z, z, torch.zeros_like(z)])
+            rows = guidance_rows(conditions, self.bridge.interaction.unconditional)
+            source = torch.cat([z, z, torch.zeros_like(z)])
         self.scheduler.set_timesteps(steps, device=device)
         latents = randn_tensor(z.shape, generator=generators, device=device, dtype=dtype)
         latents = latents * self.scheduler.init_noise_sigma
         extra = {"generator": generators} if "generator" in signature(self.scheduler.step).parameters else {}
-        prepare = keeping if keep_constants else plain
+        stays = not self.unet.conv_in.weight.is_meta  # sequential offload lends weights to one layer at a time
+        prepare = keeping if keep_constants and stays else plain
         with prepare(self.unet, source, rows, self.image_attention, guidance.branch) as predict:
             for place, t in enumerate(self.scheduler.timesteps):
                 noisy = self.scheduler.scale_model_input(latents, t)
