@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
@@ -17,7 +17,6 @@ from diffusers import (
 )
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
-from PIL import Image
 from transformers import PreTrainedTokenizerBase
 
 from insightedit.core.errors import BackendError
@@ -27,9 +26,21 @@ from insightedit.model.comprehension import Comprehension
 from insightedit.model.generation import ImageAttention, guidance_rows, guide
 from insightedit.model.pixels import pictures, source_pixels, vision_pixels, working_size
 from insightedit.model.presets import preset
-from insightedit.model.request import Callback, Generators, Guidance, Pictures, StepEnd, pair, per_picture, require
+from insightedit.model.request import (
+    Callback,
+    Generators,
+    Group,
+    Guidance,
+    Pictures,
+    Settings,
+    StepEnd,
+    grouped,
+    pair,
+    per_picture,
+    require,
+)
 from insightedit.model.sampling import keeping, plain
-from insightedit.model.tokens import TokenSequence, collate, sequence
+from insightedit.model.tokens import collate, sequence
 from insightedit.model.toy_tokenizer import toy_tokenizer
 
 
@@ -109,105 +120,78 @@ class InsightEditPipeline(DiffusionPipeline):
         check_mm: bool = False,
         keep_constants: bool = True,
     ) -> InsightEditOutput | tuple[list[Any]]:
-        """Edit one picture or several; one picture may meet many instructions, one instruction many pictures.
+        """Edit pictures; one picture may meet many instructions, one instruction many pictures.
 
         Args:
             image: PIL (EXIF orientation is applied; see-through ones are refused) or uint8 (H, W, 3), any size.
-            instruction: what should change.
-            num_inference_steps: of the scheduler; 100 is SmartEdit's.
-            text_guidance_scale, image_guidance_scale: s_T and s_I of `generation.guide`; 7.5 and 1.5 are SmartEdit's.
+            num_inference_steps, text_guidance_scale, image_guidance_scale: SmartEdit's; s_T and s_I of `guide`.
             image_branch_scale: weight of f_img's cross-attention; 0 leaves the text stream alone.
             resolution: px, over the one of the configuration.
-            generator: one, or one per picture. Every picture draws its own noise from a copy, so one seed gives one
-                image, alone or in a batch.
+            generator: one, or one per picture. Pictures draw from copies: one seed, one image, alone or in a batch.
             output_type: "pil"; "np" and "pt": float [0, 1] at the working size; "latent".
-            callback_on_step_end: as in diffusers: (pipeline, step, timestep, {"latents": ...}) -> what to replace.
             check_mm: also say whether greedy decoding would emit the [MM] tokens.
-            keep_constants: False computes everything anew in every step, with diffusers' own processors; for tests.
+            keep_constants: False computes everything anew in every step, for tests.
 
         Raises:
-            InputError: pictures or instructions that cannot be used, before any weight moves.
+            InputError: what was given cannot be used; no weight has moved.
             BackendError: the model gave numbers that are not finite.
         """
-        # 1. Refuse what cannot work
-        images, instructions = pair(image, instruction)
-        side = resolution or self.config.resolution
-        require(output_type, num_inference_steps=num_inference_steps, resolution=side)
         guidance = Guidance(text_guidance_scale, image_guidance_scale, image_branch_scale)
-        generators, finish = per_picture(generator, len(images), self._execution_device)
-        tokens = [self._sequence(text) for text in instructions]
-
-        # 2. Pictures of one working size go through together
-        sizes = [working_size(*one.size, side, self.multiple, self.config.square) for one in images]
-        groups = [[place for place, own in enumerate(sizes) if own == size] for size in dict.fromkeys(sizes)]
-        out: dict[int, Any] = {}
-        emits: dict[int, bool] = {}
+        settings = Settings(num_inference_steps, guidance, output_type, check_mm, keep_constants)
+        groups, finish = self._groups(image, instruction, resolution or self.config.resolution, generator)
+        edited: dict[int, tuple[Any, bool | None]] = {}
         with self.progress_bar(total=num_inference_steps * len(groups)) as bar:
             step_end = StepEnd(bar, callback_on_step_end, callback_on_step_end_tensor_inputs)
             for group in groups:
-                chosen, size = [images[place] for place in group], sizes[group[0]]
-                # 3. Understand, once
-                conditions, said = self.comprehend(chosen, [tokens[place] for place in group], size, check_mm)
-                # 4. Denoise
-                own = [generators[place] for place in group]
-                latents = self.sample(
-                    chosen, size, conditions, guidance, num_inference_steps, own, step_end, keep_constants
-                )
-                # 5. Decode, to the sizes that came in
-                decoded = self._decode(latents, [one.size for one in chosen], output_type)
-                out.update(zip(group, decoded, strict=True))
-                emits.update(zip(group, said, strict=False))
+                edited.update(zip(group.places, self._edit(group, settings, step_end), strict=True))
         finish()
         self.maybe_free_model_hooks()
-        results = [out[place] for place in range(len(images))]
-        if not return_dict:
-            return (results,)
-        return InsightEditOutput(results, [emits[place] for place in range(len(images))] if check_mm else None)
+        images, emits = zip(*(edited[place] for place in sorted(edited)), strict=True)
+        return InsightEditOutput(list(images), list(emits) if check_mm else None) if return_dict else (list(images),)
 
-    def _sequence(self, instruction: str) -> TokenSequence:
+    def _groups(
+        self, image: Pictures, instruction: str | Sequence[str], side: int, generator: Generators
+    ) -> tuple[list[Group], Callable[[], None]]:
+        """1. Refuse what cannot work, and put pictures of one working size together."""
+        images, instructions = pair(image, instruction)
+        require(resolution=side)
+        generators, finish = per_picture(generator, len(images), self._execution_device)
         mllm = self.comprehension
-        return sequence(self.tokenizer, instruction, mllm.special, mllm.eye.grid**2, mllm.sizes.max_text, mllm.prompt)
+        layout = (mllm.special, mllm.eye.grid**2, mllm.sizes.max_text, mllm.prompt)
+        tokens = [sequence(self.tokenizer, text, *layout) for text in instructions]
+        sizes = [working_size(*one.size, side, self.multiple, self.config.square) for one in images]
+        return grouped(images, tokens, generators, sizes), finish
 
-    def comprehend(
-        self,
-        images: Sequence[Image.Image],
-        tokens: Sequence[TokenSequence],
-        size: tuple[int, int],
-        check_mm: bool = False,
-    ) -> tuple[Conditions, list[bool]]:
-        """B pictures and sequences, working (width, height) -> conditions: one prefill of the MLLM, then the bridge."""
+    def _edit(self, group: Group, settings: Settings, step_end: StepEnd) -> list[tuple[Any, bool | None]]:
+        conditions, emits = self.comprehend(group, settings.check_mm)  # 2. understand, once
+        latents = self.sample(group, conditions, settings, step_end)  # 3. denoise
+        images = self._decode(latents, group, settings.output_type)  # 4. decode, to the sizes that came in
+        return [(image, emits[place] if emits else None) for place, image in enumerate(images)]
+
+    def comprehend(self, group: Group, check_mm: bool = False) -> tuple[Conditions, list[bool] | None]:
+        """B pictures and instructions -> conditions: one prefill of the MLLM, then the bridge."""
         device, mllm = self._execution_device, self.comprehension
-        batch = collate(tokens).to(device)
-        seen = mllm(batch, vision_pixels(images, mllm.eye.size).to(device), check_mm)
+        batch = collate(group.tokens).to(device)
+        seen = mllm(batch, vision_pixels(group.images, mllm.eye.size).to(device), check_mm)
         factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
-        conditions = self.bridge(mllm.mm_states(seen.states, batch), seen.v, (size[1] // factor, size[0] // factor))
-        return conditions, seen.emits_mm or []
+        latent_size = (group.size[1] // factor, group.size[0] // factor)
+        return self.bridge(mllm.mm_states(seen.states, batch), seen.v, latent_size), seen.emits_mm
 
-    def sample(
-        self,
-        images: Sequence[Image.Image],
-        size: tuple[int, int],
-        conditions: Conditions,
-        guidance: Guidance,
-        steps: int,
-        generators: list[torch.Generator],
-        step_end: StepEnd,
-        keep_constants: bool = True,
-    ) -> torch.Tensor:
+    def sample(self, group: Group, conditions: Conditions, settings: Settings, step_end: StepEnd) -> torch.Tensor:
         """Noise -> latents (B, 4, h, w) of the edited pictures."""
-        device, dtype = self._execution_device, self.unet.dtype
-        pixels = source_pixels(images, size).to(device, self.vae.dtype)  # (B, 3, H, W)
+        device, dtype, guidance = self._execution_device, self.unet.dtype, settings.guidance
+        pixels = source_pixels(group.images, group.size).to(device, self.vae.dtype)  # (B, 3, H, W)
         z = self.vae.encode(pixels).latent_dist.mode().to(dtype)  # (B, 4, h, w); not scaled, as InstructPix2Pix trains
         rows, source = conditions, z
         if guidance.needed:  # words and image, image, none
             rows = guidance_rows(conditions, self.bridge.interaction.unconditional)
             source = torch.cat([z, z, torch.zeros_like(z)])
-        self.scheduler.set_timesteps(steps, device=device)
-        latents = randn_tensor(z.shape, generator=generators, device=device, dtype=dtype)
+        self.scheduler.set_timesteps(settings.steps, device=device)
+        latents = randn_tensor(z.shape, generator=group.generators, device=device, dtype=dtype)
         latents = latents * self.scheduler.init_noise_sigma
-        extra = {"generator": generators} if "generator" in signature(self.scheduler.step).parameters else {}
+        extra = {"generator": group.generators} if "generator" in signature(self.scheduler.step).parameters else {}
         stays = not self.unet.conv_in.weight.is_meta  # sequential offload lends weights to one layer at a time
-        prepare = keeping if keep_constants and stays else plain
+        prepare = keeping if settings.keep_constants and stays else plain
         with prepare(self.unet, source, rows, self.image_attention, guidance.branch) as predict:
             for place, t in enumerate(self.scheduler.timesteps):
                 noisy = self.scheduler.scale_model_input(latents, t)
@@ -219,16 +203,16 @@ class InsightEditPipeline(DiffusionPipeline):
                 latents = step_end(self, place, t, latents)
         return latents
 
-    def _decode(self, latents: torch.Tensor, sizes: Sequence[tuple[int, int]], output_type: str) -> list[Any]:
+    def _decode(self, latents: torch.Tensor, group: Group, output_type: str) -> list[Any]:
         if not torch.isfinite(latents).all():
             raise BackendError("the model gave numbers that are not finite", f"it runs in {self.unet.dtype}",
-                               "Load it with torch_dtype=torch.bfloat16 or float32")  # fmt: skip
+                               "Load it with dtype=torch.bfloat16 or float32")  # fmt: skip
         if output_type == "latent":
             return list(latents)
         scaled = latents.to(self.vae.dtype) / self.vae.config.scaling_factor
         pixels = self.vae.decode(scaled, return_dict=False)[0]  # (B, 3, H, W)
         if output_type == "pil":
-            return pictures(pixels, sizes)
+            return pictures(pixels, [one.size for one in group.images])
         unit = (pixels.float().clamp(-1, 1) + 1) / 2
         return list(unit) if output_type == "pt" else list(unit.permute(0, 2, 3, 1).cpu().numpy())
 

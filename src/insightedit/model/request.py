@@ -12,6 +12,7 @@ from PIL import Image
 
 from insightedit.core.errors import InputError
 from insightedit.model.pixels import picture
+from insightedit.model.tokens import TokenSequence
 
 Pictures = Image.Image | np.ndarray | Sequence[Image.Image | np.ndarray]
 Generators = torch.Generator | Sequence[torch.Generator] | None
@@ -32,6 +33,54 @@ class Guidance:
     def needed(self) -> bool:
         """At scales 1 and 1 the guided sum is the fully conditioned prediction alone."""
         return self.text != 1 or self.image != 1
+
+
+@dataclass
+class Settings:
+    """What holds for every picture of a call.
+
+    Raises:
+        InputError: an unknown output type, no steps.
+    """
+
+    steps: int
+    guidance: Guidance
+    output_type: str = "pil"
+    check_mm: bool = False
+    keep_constants: bool = True
+
+    def __post_init__(self) -> None:
+        require(num_inference_steps=self.steps)
+        if self.output_type not in OUTPUT_TYPES:
+            known = ", ".join(OUTPUT_TYPES)
+            raise InputError(f"no output type '{self.output_type}'", "it is not known", f"Use {known}")
+
+
+@dataclass
+class Group:
+    """Pictures that go through together: they share a working size (width, height)."""
+
+    places: list[int]
+    images: list[Image.Image]
+    tokens: list[TokenSequence]
+    generators: list[torch.Generator]
+    size: tuple[int, int]
+
+
+def grouped(
+    images: list[Image.Image],
+    tokens: list[TokenSequence],
+    generators: list[torch.Generator],
+    sizes: list[tuple[int, int]],
+) -> list[Group]:
+    """By working size, in order of first appearance."""
+    groups = []
+    for size in dict.fromkeys(sizes):
+        places = [place for place, own in enumerate(sizes) if own == size]
+        chosen = [(images[place], tokens[place], generators[place]) for place in places]
+        own, said, noise = (list(column) for column in zip(*chosen, strict=True))
+        groups.append(Group(places, own, said, noise, size))
+    return groups
 
 
 def pair(image: Pictures, instruction: str | Sequence[str]) -> tuple[list[Image.Image], list[str]]:
@@ -80,14 +129,12 @@ def _move_on(generator: torch.Generator, used: torch.Generator) -> None:
     generator.set_state(used.get_state())
 
 
-def require(output_type: str, **positive: float) -> None:
-    """Refuse an unknown output type and numbers below 1.
+def require(**positive: int) -> None:
+    """Refuse numbers below 1.
 
     Raises:
         InputError: naming it.
     """
-    if output_type not in OUTPUT_TYPES:
-        raise InputError(f"no output type '{output_type}'", "it is not known", f"Use {', '.join(OUTPUT_TYPES)}")
     for name, value in positive.items():
         if value < 1:
             raise InputError(f"{name}={value} is too small", "it counts something", f"Use {name}=1 or more")
