@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from insightedit.core.config import Knobs, load, preset_path, write
+from insightedit.core.config import Knobs, load, parse, preset_path, write
 from insightedit.core.errors import ConfigError
 from insightedit.core.files import shipped
 
@@ -131,3 +131,10 @@ def test_every_shipped_preset_is_a_mapping_that_names_itself():
 def test_knobs_cannot_be_changed():
     with pytest.raises(ValidationError):
         Outer().seed = 4
+
+
+def test_settings_alone_become_values_read_as_yaml():
+    assert parse(["a.b=1", "a.c=[x, y]", "d=", "a.b=2"]) == {"a": {"b": 2, "c": ["x", "y"]}, "d": None}
+    for wrong in ("seed", "=3", "a={"):
+        with pytest.raises(ConfigError, match="--set"):
+            parse([wrong])

@@ -12,14 +12,18 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from insightedit.core.errors import Unfit
+from insightedit.core.errors import InputError, Unfit
 from insightedit.core.image import (
+    MENDS,
+    OUTPUTS,
     Limits,
     decode,
     decode_own,
+    encode,
     encode_jpeg,
     encode_mask_png,
     fit_within,
+    read,
 )
 
 SMALL = Limits(min_side=8)
@@ -330,3 +334,56 @@ def test_fitting_within_shrinks_the_longer_side_to_the_limit_and_never_enlarges(
 def test_fitting_keeps_what_is_seen():
     large = picture(400, 560)
     assert close(fit_within(large, 56), np.asarray(Image.fromarray(large).resize((56, 40), Image.Resampling.BOX)), 2)
+
+
+# --- files that a user named, and files that are written ------------------------------------------------------------
+
+
+def test_read_is_decode_of_the_file(tmp_path):
+    (tmp_path / "a.png").write_bytes(saved(picture(), "PNG"))
+    assert np.array_equal(read(tmp_path / "a.png", SMALL), decode(saved(picture(), "PNG"), SMALL)[0])
+
+
+@pytest.mark.parametrize(
+    ("data", "part"),
+    [
+        (b"", "empty_file"),
+        (b"hello", "not_an_image"),
+        (saved(picture(), "JPEG")[:700], "truncated"),
+        (saved(picture(4, 4), "PNG"), "too_small"),
+        (saved(Image.new("RGBA", (30, 30), (1, 2, 3, 4)), "PNG"), "--background"),
+    ],
+)
+def test_an_unfit_file_is_an_error_with_its_own_mend(tmp_path, data, part):
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / "a.png", SMALL)
+    assert part in str(caught.value) and caught.value.mend in MENDS.values() and "\n" not in str(caught.value)
+
+
+def test_a_file_too_large_is_not_read_and_a_missing_one_is_said(tmp_path):
+    with (tmp_path / "a.png").open("wb") as handle:
+        handle.truncate(10**10)  # sparse
+    with pytest.raises(InputError, match="too_many_bytes"):
+        read(tmp_path / "a.png")
+    for place in (tmp_path / "b.png", tmp_path):
+        with pytest.raises(InputError, match="no such file"):
+            read(place)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
+def test_a_background_shows_through_what_is_transparent(mode):
+    clear = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
+    clear.paste((200, 200, 200, 255), (0, 0, 10, 20))
+    laid = decode(saved(clear.convert(mode), "PNG" if mode != "PA" else "TIFF"), SMALL, (9, 8, 7))[0]
+    assert laid[5, 15].tolist() == [9, 8, 7] and laid[5, 5].tolist() == [200, 200, 200]
+
+
+def test_half_transparent_pixels_are_mixed():
+    laid = decode(saved(Image.new("RGBA", (20, 20), (200, 0, 100, 128)), "PNG"), SMALL, (0, 100, 0))[0]
+    assert np.abs(laid[3, 3].astype(int) - [100, 50, 50]).max() <= 1
+
+
+@pytest.mark.parametrize("suffix", sorted(OUTPUTS))
+def test_what_is_encoded_decodes_to_the_picture(suffix):
+    assert close(decode(encode(picture(), suffix.upper()), SMALL)[0], picture(), 0.5 if suffix == ".png" else 3.0)

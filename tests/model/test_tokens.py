@@ -1,6 +1,5 @@
 """Ids are built by hand: exact lists, one image slot, consecutive [MM] tokens, labels after ASSISTANT:."""
 
-
 import pytest
 import torch
 

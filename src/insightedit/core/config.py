@@ -65,6 +65,18 @@ def load(model: type[K], path: Path, settings: Sequence[str] = ()) -> K:
     return validate(model, values, str(path))
 
 
+def parse(settings: Sequence[str]) -> dict[str, Any]:
+    """`["a.b=1", "c=x"]` -> {"a": {"b": 1}, "c": "x"}, to be validated; values are read as YAML.
+
+    Raises:
+        ConfigError: one is not key=value, or its value is not YAML.
+    """
+    values: dict[str, Any] = {}
+    for setting in settings:
+        _apply(values, setting)
+    return values
+
+
 def _apply(values: dict[str, Any], setting: str) -> None:
     key, equals, text = setting.partition("=")
     if not equals or not key.strip():

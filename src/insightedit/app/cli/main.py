@@ -12,14 +12,16 @@ import typer
 
 from insightedit import __version__
 from insightedit.app.cli.build import build
+from insightedit.app.cli.convert import convert
 from insightedit.app.cli.demo import demo
+from insightedit.app.cli.edit import edit
 from insightedit.app.cli.inspect import inspect
 
 EPILOG = "Exit codes: 0 done, 1 failed or a promise broken, 2 wrong usage, configuration or input."
 
 app = typer.Typer(
     name="insightedit",
-    help="Build instruction-editing datasets from photographs.",
+    help="Build instruction-editing datasets from photographs, and edit pictures as instructions say.",
     epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
@@ -28,6 +30,8 @@ app = typer.Typer(
 )
 app.command(epilog=EPILOG)(build)
 app.command(epilog=EPILOG)(inspect)
+app.command(epilog=EPILOG)(edit)
+app.command(epilog=EPILOG)(convert)
 app.command(epilog=EPILOG)(demo)
 
 
@@ -43,7 +47,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Build instruction-editing datasets from photographs."""
+    """Build instruction-editing datasets from photographs, and edit pictures as instructions say."""
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 
 class Bars:
@@ -56,4 +57,5 @@ def say(report: dict[str, Any], as_json: bool, picture: Callable[[], object]) ->
     if as_json:
         print(json.dumps(report, indent=1, ensure_ascii=False))
     else:
-        Console().print(picture())
+        drawn = picture()
+        Console().print(drawn, soft_wrap=isinstance(drawn, Text))  # a path that is broken into lines cannot be copied
