@@ -5,7 +5,17 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("yields", "calibration", "mask_growth", "build_speed", "memory", "workers", "resume")
+NAMES = (
+    "yields",
+    "calibration",
+    "mask_growth",
+    "build_speed",
+    "memory",
+    "workers",
+    "resume",
+    "denoise",
+    "comprehension",
+)
 
 
 def main() -> None:

@@ -131,6 +131,20 @@ def test_a_pipeline_without_image_branch_is_saved_and_loaded(pipeline, picture, 
     assert again.image_attention is None and torch.equal(before, latents(again, picture, "remove the cube"))
 
 
+@pytest.mark.parametrize("part, key", [
+    ("bridge", "qformer.query_tokens"), ("comprehension", "new_input"), ("unet", "conv_in.weight"),
+    ("vae", "quant_conv.bias"), ("image_attention", "layers.0.to_k_ip.0.weight"),
+])  # fmt: skip
+def test_a_checkpoint_that_lacks_a_weight_is_refused_by_its_name(pipeline, tmp_path, part, key):
+    from safetensors.torch import load_file, save_file
+
+    pipeline.save_pretrained(tmp_path)
+    (file,) = (tmp_path / part).glob("*.safetensors")
+    save_file({name: value for name, value in load_file(file).items() if name != key}, file)
+    with pytest.raises(InputError, match=f"{part} lacks 1 weights, among them {key}"):
+        InsightEditPipeline.from_pretrained(tmp_path)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_runs(pipeline, picture, tmp_path, dtype):
     pipeline.save_pretrained(tmp_path)

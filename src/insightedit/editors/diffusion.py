@@ -64,11 +64,14 @@ class DiffusionEditor(Editor):
             ConfigError: no model is named, and this editor has no default.
             InputError: as `weights.find`.
         """
+        if self._found is None:  # asked again for the fingerprint and for loading: the hub need not be
+            self._found = weights.find(self._named(), self.settings.revision, self._pipeline)
+        return self._found
+
+    def _named(self) -> str:
         if self.settings.model is None:
             raise ConfigError(f"editor '{self.name}' has no default weights", "none are released for it", self.no_model)
-        if self._found is None:  # asked again for the fingerprint and for loading: the hub need not be
-            self._found = weights.find(self.settings.model, self.settings.revision, self._pipeline)
-        return self._found
+        return self.settings.model
 
     def _pipeline(self) -> type[Any]:
         """The class of the pipeline; imports torch."""
@@ -77,6 +80,7 @@ class DiffusionEditor(Editor):
         return DiffusionPipeline
 
     def _setup(self) -> None:
+        self._named()  # before seconds of imports
         weights.need_models()
         device = weights.device_of(self.settings.device)  # before gigabytes are read
         with weights.quiet():

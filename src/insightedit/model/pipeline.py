@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from transformers import PreTrainedTokenizerBase
 
-from insightedit.core.errors import BackendError
+from insightedit.core.errors import BackendError, InputError
 from insightedit.model.assembly import assemble
 from insightedit.model.bridging import Bridge, Conditions
 from insightedit.model.comprehension import Comprehension
@@ -95,6 +96,19 @@ class InsightEditPipeline(DiffusionPipeline):
             scheduler=scheduler,
         )
         self.register_to_config(resolution=resolution, square=square)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, **options: Any) -> InsightEditPipeline:
+        """As diffusers', from a folder or hub id, but with every weight or not at all.
+
+        Raises:
+            InputError: a component's file lacks weights; diffusers would only warn and leave them empty.
+        """
+        pipeline = super().from_pretrained(folder, **options)
+        if options.get("device_map") is None:  # which leaves weights empty on purpose
+            for name, component in pipeline.components.items():
+                _require_whole(name, component, folder)
+        return pipeline
 
     @property
     def multiple(self) -> int:
@@ -215,6 +229,15 @@ class InsightEditPipeline(DiffusionPipeline):
             return pictures(pixels, [one.size for one in group.images])
         unit = (pixels.float().clamp(-1, 1) + 1) / 2
         return list(unit) if output_type == "pt" else list(unit.permute(0, 2, 3, 1).cpu().numpy())
+
+
+def _require_whole(name: str, component: Any, folder: str | Path) -> None:
+    if not isinstance(component, torch.nn.Module):
+        return
+    empty = [key for key, tensor in component.state_dict().items() if tensor.is_meta]
+    if empty:
+        why = f"{name} lacks {len(empty)} weights, among them {', '.join(empty[:3])}"
+        raise InputError(f"{folder} is partial", why, "Download or convert it again")
 
 
 def from_preset(name: str, seed: int = 0) -> InsightEditPipeline:

@@ -37,7 +37,7 @@ class KeptAttention:
         query = _heads(attn.to_q(hidden_states), attn.heads)  # (3 B, heads, h w, d)
         out = F.scaled_dot_product_attention(query, *self.text)  # type: ignore[misc]
         if self.image is not None:
-            out = out + F.scaled_dot_product_attention(query, *self.image)
+            out += F.scaled_dot_product_attention(query, *self.image)
         out = out.transpose(1, 2).flatten(2)  # (3 B, h w, width)
         return attn.to_out[0](out)  # its dropout rests in sampling
 
