@@ -99,6 +99,16 @@ def test_the_diffusion_loss_reaches_the_mapper_lora_and_new_rows(parts):
     assert report["per_sample"].shape == (2,)
 
 
+@torch.no_grad()
+def test_a_fresh_bim_and_a_silent_image_stream_are_the_second_stage_s_model_bit_for_bit(parts):
+    given = batch(parts)
+    whole = InsightEdit(parts).eval()(given, chance())[1]["per_sample"]
+    parts.bridge.bim.forward = lambda v, q, size: (q, torch.zeros(len(q), CONFIG.unet.channels[0], *size))
+    parts.unet.set_default_attn_processor()
+    second = InsightEdit(parts, image_stream=False).eval()(given, chance())[1]["per_sample"]
+    assert torch.equal(whole, second)
+
+
 def test_old_rows_do_not_move_in_a_training_step(parts):
     editor, _ = run("joint", parts, batch(parts))
     rows = editor.comprehension.language_model.model.embed_tokens.weight
