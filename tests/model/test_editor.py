@@ -141,6 +141,7 @@ def test_image_alignment_is_zero_at_the_target_and_feels_scale_and_direction():
     assert float(image_alignment(target, target)) == pytest.approx(0, abs=1e-6)
     assert image_alignment(2 * target, target) > 0.1
     assert image_alignment(-target, target) > image_alignment(2 * target, target)
+    assert torch.allclose(image_alignment(target + 2, target, "squared"), torch.tensor(4.0))
 
 
 def test_an_unknown_group_is_refused(parts):

@@ -13,6 +13,7 @@ from insightedit.model.generation import (
     drop,
     guidance_rows,
     guide,
+    install,
 )
 
 
@@ -60,6 +61,13 @@ def test_scale_zero_and_zero_values_are_the_smartedit_path_bit_for_bit(pipeline)
     attention.start_silent(unet)
     with decoupled(unet, attention, 1.0):
         assert torch.equal(denoise(unet, latents, source, t, given), smartedit)
+
+
+def test_a_validation_edit_leaves_the_weight_of_the_image_stream_to_training(pipeline):
+    with decoupled(pipeline.unet, pipeline.image_attention, 0.3):
+        pass
+    install(pipeline.unet, pipeline.image_attention)
+    assert all(layer.scale == [1.0] for layer in pipeline.image_attention.layers)
 
 
 def test_a_silent_start_copies_k_from_the_text_stream(pipeline):

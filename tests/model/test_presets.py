@@ -58,6 +58,15 @@ def test_the_image_branch_has_ip_adapters_sizes(name):
     assert 29e6 < count(parts.bridge.iaa.mapper) < 32e6
 
 
+def test_the_reported_form_of_iaa_is_a_configuration():
+    from dataclasses import replace
+
+    config = replace(preset("insightedit-7b"), iaa=IaaConfig(mapper="mlp", dim=768, loss="squared"))
+    with torch.device("meta"):
+        iaa = assemble(config).bridge.iaa
+    assert iaa.projection.image_embeds.in_features == 768 and iaa.loss == "squared"
+
+
 def test_smartedit_has_no_image_branch():
     parts = on_meta("smartedit-7b")
     assert parts.image_attention is None and parts.bridge.iaa is None
@@ -85,6 +94,7 @@ def test_an_unknown_preset_is_refused_with_a_suggestion():
     lambda: QFormerConfig(width=100),
     lambda: BimConfig(depth=0),
     lambda: IaaConfig(mapper="magic"),
+    lambda: IaaConfig(loss="cosine"),
     lambda: InsightEditConfig(qformer=QFormerConfig(width=384, heads=12)),
     lambda: InsightEditConfig(language=LanguageConfig(max_positions=300)),
     lambda: InsightEditConfig(bim=BimConfig(heads=7)),

@@ -1,7 +1,7 @@
 """The sizes of InsightEdit, one frozen dataclass per part, each refusing numbers that cannot work.
 
-Source: SmartEdit's released configuration for everything but IAA, which the InsightEdit paper leaves open; what we
-decided ourselves is marked so.
+Source: SmartEdit's released configuration for everything but IAA, of which the InsightEdit paper gives the outline;
+what we decided ourselves is marked so.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class BimConfig:
     heads: int = 8
     ffn: int = 2048
     text_scale: float = 0.5  # f_txt = q' + 0.5 * delta
-    unconditional: bool = True  # SmartEdit adds the spatial residual to the unconditional branches of guidance too
+    unconditional: bool = True  # as SmartEdit, the residual is on the unconditional rows too; training never hides it
 
     def __post_init__(self) -> None:
         if self.depth < 1:
@@ -110,12 +110,14 @@ class IaaConfig:
     """Image alignment adapter: Mapper -> Linear -> LayerNorm. The paper names the three; their sizes are our choice.
 
     The Mapper predicts the un-normalised CLIP image embedding (`dim`) of the target; 1,024 is OpenCLIP ViT-H/14, which
-    lets IP-Adapter's SD-1.5 weights initialise Linear, LayerNorm and K/V. `mapper` is "attention" or "mlp".
+    lets IP-Adapter's SD-1.5 weights initialise Linear, LayerNorm and K/V. A summary of the paper by others
+    (papernotes.org) reports an MLP, 768 and the plain squared error: mapper="mlp", dim=768, loss="squared".
     """
 
     dim: int = 1024
     tokens: int = 4
-    mapper: str = "attention"
+    mapper: str = "attention"  # or "mlp"
+    loss: str = "scaled"  # or "squared"; see editor.image_alignment
     width: int = 1024
     layers: int = 2
     heads: int = 16
@@ -125,6 +127,8 @@ class IaaConfig:
         _divides("iaa", self.width, self.heads)
         if self.mapper not in ("attention", "mlp"):
             raise ConfigError(f"iaa: no mapper '{self.mapper}'", "it is not in the table", "Use attention or mlp")
+        if self.loss not in ("scaled", "squared"):
+            raise ConfigError(f"iaa: no loss '{self.loss}'", "it is not in the table", "Use scaled or squared")
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,8 @@ class InsightEdit(nn.Module):
         size = (batch.source.shape[2] // factor, batch.source.shape[3] // factor)
         conditions = self.bridge(h, seen.v[editing], size)
         if conditions.embedding is not None and batch.embedding is not None:
-            losses["image"] = image_alignment(conditions.embedding, batch.embedding)  # before anything is dropped
+            kind = self.bridge.iaa.loss  # type: ignore[union-attr]
+            losses["image"] = image_alignment(conditions.embedding, batch.embedding, kind)  # before anything is dropped
         error = self.diffusion_error(batch, draws, conditions)  # (E, 4, h, w)
         losses["diffusion"] = error.mean()
         return losses, {"per_sample": error.detach().flatten(1).mean(1), "t": draws.t}
@@ -157,13 +158,16 @@ def group_of(name: str) -> str:
     return next(group for mark, group in PLACES if mark in name)
 
 
-def image_alignment(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean squared error in units of the target's variance, plus one minus the cosine; (E, dim) each -> scalar.
+def image_alignment(predicted: torch.Tensor, target: torch.Tensor, kind: str = "scaled") -> torch.Tensor:
+    """How far e_hat is from CLIP's embedding of the target; (E, dim) each -> scalar.
 
-    CLIP embeddings are not normalised here: IP-Adapter's head was trained on their natural scale. Our choice; the paper
-    does not give the loss.
+    "squared" is the mean squared error; "scaled" that in units of the target's variance, plus one minus the cosine.
+    CLIP embeddings are not normalised here: IP-Adapter's head was trained on their natural scale. "scaled" is
+    our choice: scale matters as well as direction.
     """
     predicted, target = predicted.float(), target.float()
+    if kind == "squared":
+        return F.mse_loss(predicted, target)
     spread = target.var().clamp(min=1e-6) if target.numel() > 1 else target.new_ones(())
     cosine = F.cosine_similarity(predicted, target, dim=-1).mean()
     return F.mse_loss(predicted, target) / spread + 1 - cosine

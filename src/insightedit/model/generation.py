@@ -100,16 +100,18 @@ def decoupled(unet: UNet2DConditionModel, attention: ImageAttention | None, scal
         yield
         return
     before = unet.attn_processors
-    attention.set_scale(scale)
     install(unet, attention)
+    attention.set_scale(scale)
     try:
         yield
     finally:
+        attention.set_scale(1.0)  # training may go on with the same layers
         unet.set_attn_processor(dict(before))  # it empties the dict that it gets
 
 
 def install(unet: UNet2DConditionModel, attention: ImageAttention) -> None:
-    """Put the image stream into the UNet for good, as training does."""
+    """Put the image stream into the UNet for good, at weight 1, as training does."""
+    attention.set_scale(1.0)
     layers = iter(attention.layers)
     processors = unet.attn_processors.items()
     unet.set_attn_processor({name: next(layers) if "attn2" in name else old for name, old in processors})

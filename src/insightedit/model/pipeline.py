@@ -24,6 +24,7 @@ from insightedit.core.errors import BackendError, InputError
 from insightedit.model.assembly import assemble
 from insightedit.model.bridging import Bridge, Conditions
 from insightedit.model.comprehension import Comprehension
+from insightedit.model.config import InsightEditConfig
 from insightedit.model.generation import ImageAttention, guidance_rows, guide
 from insightedit.model.pixels import pictures, source_pixels, vision_pixels, working_size
 from insightedit.model.presets import preset
@@ -241,8 +242,12 @@ def _require_whole(name: str, component: Any, folder: str | Path) -> None:
 
 
 def from_preset(name: str, seed: int = 0) -> InsightEditPipeline:
-    """A pipeline of that preset with random weights; the tokenizer is a toy one."""
-    config = preset(name)
+    """A pipeline of that preset with random weights; see `from_config`."""
+    return from_config(preset(name), seed)
+
+
+def from_config(config: InsightEditConfig, seed: int = 0) -> InsightEditPipeline:
+    """A pipeline of that configuration with random weights; the tokenizer is a toy one."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         parts = assemble(config)
