@@ -8,7 +8,7 @@ from insightedit.model.assembly import Parts, assemble
 from insightedit.model.editor import GROUPS, EditBatch, InsightEdit, draw, group_of, image_alignment, trainable
 from insightedit.model.generation import DropRates
 from insightedit.model.presets import tiny
-from insightedit.model.tokens import collate, sequence
+from insightedit.model.tokens import CAPTION_PROMPT, collate, sequence
 from insightedit.model.toy_tokenizer import toy_tokenizer
 from insightedit.train.stages import STAGES
 
@@ -37,6 +37,12 @@ def batch(parts: Parts, count: int = 3, editing: tuple[bool, ...] = (True, True,
     )
 
 
+def captions(parts: Parts):
+    tokenizer, special = toy_tokenizer(CONFIG.language.vocabulary), parts.comprehension.special
+    words = ["a red cube", "two cones on the ground", "a picture of grass"]
+    return collate([sequence(tokenizer, text, special, 0, 256, CAPTION_PROMPT) for text in words])
+
+
 def chance(names=(0, 1)):
     return draw(0, names, (4, 8, 8), DropRates(0, 0, 0, 0))
 
@@ -59,6 +65,8 @@ def run(stage_name: str, parts: Parts, given: EditBatch) -> tuple[InsightEdit, d
 def test_exactly_the_parameters_of_the_stage_get_gradients(stage_name, parts):
     given = batch(parts)
     if stage_name == "align":
+        given.vision = None  # words alone
+        given.tokens = captions(parts)
         given.caption = torch.randn(3, CONFIG.qformer.queries, CONFIG.qformer.width)
     if stage_name != "align":  # zero heads pass no gradient back, and LoRA's A waits for B
         for name, p in [*parts.bridge.named_parameters(), *parts.image_attention.named_parameters(),

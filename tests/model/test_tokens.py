@@ -4,7 +4,18 @@ import pytest
 import torch
 
 from insightedit.core.errors import InputError
-from insightedit.model.tokens import BOS, EOS, IGNORE, PAD, Prompt, SpecialIds, collate, sequence
+from insightedit.model.tokens import (
+    BOS,
+    CAPTION_PROMPT,
+    EOS,
+    IGNORE,
+    PAD,
+    Prompt,
+    SpecialIds,
+    collate,
+    sequence,
+    talk,
+)
 from insightedit.model.toy_tokenizer import toy_tokenizer
 
 SPECIAL = SpecialIds(vocabulary=1024, mm_tokens=32)
@@ -123,3 +134,26 @@ def test_the_toy_tokenizer_survives_saving(tmp_path):
     options = {"add_special_tokens": False, "split_special_tokens": True}
     assert again(text, **options).input_ids == tokenizer(text, **options).input_ids
     assert tokenizer.decode(tokenizer(text, **options).input_ids) == text
+
+
+def test_a_caption_has_no_image_slot():
+    one = sequence(Words(), "a red cube", SPECIAL, 0, 256, CAPTION_PROMPT)
+    assert one.image_start == 0 and not {1025, 1026, PAD} & set(one.ids)
+    assert [i for i in one.ids if i in SPECIAL.mm] == SPECIAL.mm
+
+
+def test_a_conversation_supervises_its_answers_and_shows_the_picture_once():
+    tokenizer = Words()
+    one = talk(tokenizer, [("what is it", "a cube"), ("which colour", "red")], SPECIAL, 4, 256)
+    said = [tokenizer.known[word] for word in ("a", "cube")]
+    assert [label for label in one.labels if label != IGNORE] == [*said, EOS, tokenizer.known["red"], EOS]
+    assert one.ids.count(1025) == one.ids.count(1026) == 1 and one.ids[one.image_start - 1] == 1025
+    assert not set(SPECIAL.mm) & set(one.ids)
+
+
+def test_rounds_that_do_not_fit_are_left_out_but_never_all():
+    rounds = [("what is it", "a cube"), ("and " * 300, "no")]
+    short = talk(Words(), rounds, SPECIAL, 4, 64)
+    assert short.ids == talk(Words(), rounds[:1], SPECIAL, 4, 64).ids
+    with pytest.raises(InputError, match="first round"):
+        talk(Words(), rounds[1:], SPECIAL, 4, 64)

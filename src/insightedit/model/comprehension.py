@@ -26,7 +26,7 @@ class Understanding:
     """What the MLLM makes of a batch."""
 
     states: torch.Tensor  # (B, L, D), after the final RMSNorm
-    v: torch.Tensor  # (B, N, W), patch features
+    v: torch.Tensor | None  # (B, N, W), patch features, where there is a picture
     emits_mm: list[bool] | None = None
 
 
@@ -78,12 +78,12 @@ class Comprehension(ModelMixin, ConfigMixin):
         """Rows of embedding and head together: 32,035."""
         return self.sizes.vocabulary + self.sizes.new_tokens
 
-    def forward(self, tokens: TokenBatch, pixels: torch.Tensor, check_mm: bool = False) -> Understanding:
-        """Tokens (B, L) and CLIP-normalised pictures (B, 3, S, S) -> `Understanding`, by one prefill.
+    def forward(self, tokens: TokenBatch, pixels: torch.Tensor | None, check_mm: bool = False) -> Understanding:
+        """Tokens (B, L) and CLIP-normalised pictures (B, 3, S, S), or words alone -> `Understanding`, by one prefill.
 
         `check_mm` also asks whether greedy decoding would emit the [MM] tokens.
         """
-        v = self.see(pixels)  # (B, N, W)
+        v = None if pixels is None else self.see(pixels)  # (B, N, W)
         inputs = self.embed(tokens, v)  # (B, L, D)
         # LLaMA's own forward makes the causal mask; padding stands on the right, so no state before it changes
         states = self.language_model.model(inputs_embeds=inputs, attention_mask=tokens.mask, use_cache=False)[0]
@@ -95,12 +95,14 @@ class Comprehension(ModelMixin, ConfigMixin):
             states = self.vision(pixels.to(self.vision.dtype), output_hidden_states=True).hidden_states
             return states[self.eye.layer][:, 1:]  # the first is CLS
 
-    def embed(self, tokens: TokenBatch, v: torch.Tensor) -> torch.Tensor:
-        """Rows of the two tables, and the projected image in its place: (B, L, D)."""
+    def embed(self, tokens: TokenBatch, v: torch.Tensor | None) -> torch.Tensor:
+        """Rows of the two tables, and the projected image, if there is one, in its place: (B, L, D)."""
         ids, first = tokens.ids, self.sizes.vocabulary
         old = self.language_model.model.embed_tokens(ids.clamp(max=first - 1))  # (B, L, D)
         new = F.embedding((ids - first).clamp(min=0), self.new_input)  # (B, L, D)
         rows = torch.where((ids >= first)[..., None], new, old)  # (B, L, D)
+        if v is None:
+            return rows
         image = self.projector(v.to(self.new_input.dtype))  # (B, N, D)
         places = tokens.image_start[:, None] + torch.arange(image.shape[1], device=ids.device)  # (B, N)
         return rows.scatter(1, places[..., None].expand_as(image), image.to(rows.dtype))

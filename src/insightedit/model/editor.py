@@ -7,7 +7,7 @@ latents.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -28,10 +28,11 @@ class EditBatch:
     """Tensors of one batch. `editing` (B,) bool names the samples that source, target and the draws belong to."""
 
     tokens: TokenBatch
-    vision: torch.Tensor  # (B, 3, S, S), CLIP-normalised source
+    vision: torch.Tensor | None  # (B, 3, S, S), CLIP-normalised source; None for captions
     source: torch.Tensor  # (E, 3, H, W) in [-1, 1]
     target: torch.Tensor  # (E, 3, H, W) in [-1, 1]
     editing: torch.Tensor  # (B,) bool
+    ids: list[str] = field(default_factory=list)  # of the B samples, for messages
     embedding: torch.Tensor | None = None  # (E, dim): CLIP's un-normalised embedding of the target
     caption: torch.Tensor | None = None  # (B, T, C): CLIP's text states, the goal of the first stage
 
@@ -94,13 +95,13 @@ class InsightEdit(nn.Module):
         seen = mllm(batch.tokens, batch.vision)
         states = seen.states  # (B, L, D)
         losses = {"language": mllm.language_loss(states, batch.tokens.labels)}
-        if draws is None or not editing.any():
-            return losses, {}
-        chosen = batch.tokens.pick(editing)
-        h = mllm.mm_states(states[editing], chosen)  # (E, r, D)
         if batch.caption is not None:
-            losses["caption"] = F.mse_loss(self.bridge.qformer(h), batch.caption[editing])
+            h = mllm.mm_states(states, batch.tokens)  # (B, r, D)
+            losses["caption"] = F.mse_loss(self.bridge.qformer(h), batch.caption)
             return losses, {}
+        if draws is None or seen.v is None or not editing.any():
+            return losses, {}
+        h = mllm.mm_states(states[editing], batch.tokens.pick(editing))  # (E, r, D)
         factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
         size = (batch.source.shape[2] // factor, batch.source.shape[3] // factor)
         conditions = self.bridge(h, seen.v[editing], size)

@@ -49,6 +49,13 @@ class Prompt:
                                  f"{slot} is replaced once", f"Write it once: {text!r}")  # fmt: skip
 
 
+CAPTION_PROMPT = Prompt(  # of the first stage: words alone, no picture
+    system="You are told of a picture. You answer with <img> tokens that stand for it.",
+    question="Picture this: [cap]",
+    answer="Here it is: [img].",
+)
+TALK_SYSTEM = "A person asks about a picture and an assistant answers."
+
 QUESTIONS = (  # for training; at inference the first is used, always
     Prompt.question,
     "[cap] What does the picture look like afterwards?",
@@ -115,7 +122,7 @@ def sequence(
         tokenizer: LLaMA's; each text segment is stripped and encoded with its leading-space prefix.
         instruction: whatever a user wrote; written forms of special tokens in it stay plain text.
         special: where the added ids start and how many [MM] tokens there are.
-        image_tokens: places for the image's features.
+        image_tokens: places for the image's features; 0 leaves the image and its marks out.
         max_text: tokens besides the image's, at most.
         prompt: the wording.
 
@@ -125,7 +132,8 @@ def sequence(
     words = " ".join(instruction.split())
     if not words:
         raise InputError("the instruction is empty", "nothing says what to change", "Write what should change")
-    quoted = prompt.question.replace("[cap]", '"<im_start><image><im_end>[cap]"')
+    slot = '"<im_start><image><im_end>[cap]"' if image_tokens else '"[cap]"'
+    quoted = prompt.question.replace("[cap]", slot)
     asked = _encode(tokenizer, f"{prompt.system} USER: {quoted} ASSISTANT:", words, special, image_tokens)
     answer = re.sub(r"\s*\[img\]\.?", "<mm>", prompt.answer)
     answered = [*_encode(tokenizer, answer, "", special, image_tokens), EOS]
@@ -135,8 +143,37 @@ def sequence(
                          f"{len(ids) - image_tokens} tokens with the prompt, at most {max_text}",
                          "Shorten the instruction")  # fmt: skip
     labels = [IGNORE] * (1 + len(asked)) + answered
-    start = ids.index(special.named["<im_start>"]) + 1
-    return TokenSequence(ids, labels, start)
+    return TokenSequence(ids, labels, _image_start(ids, special))
+
+
+def talk(
+    tokenizer: Tokenizer, rounds: Sequence[tuple[str, str]], special: SpecialIds, image_tokens: int, max_text: int
+) -> TokenSequence:
+    """A conversation about a picture, no [MM] tokens: USER: IMAGE question ASSISTANT: answer [EOS], again and again.
+
+    Rounds that no longer fit into `max_text` are left out; answers and their [EOS] are supervised.
+
+    Raises:
+        InputError: not even the first round fits, or there is none.
+    """
+    ids, labels = [BOS], [IGNORE]
+    for place, (question, answer) in enumerate(rounds):
+        head = f"{TALK_SYSTEM} USER: <im_start><image><im_end>" if place == 0 else "USER:"
+        asked = _encode(tokenizer, f"{head} [cap] ASSISTANT:", " ".join(question.split()), special, image_tokens)
+        answered = [*_encode(tokenizer, "[cap]", " ".join(answer.split()), special, image_tokens), EOS]
+        if len(ids) + len(asked) + len(answered) - image_tokens > max_text:
+            break
+        ids += [*asked, *answered]
+        labels += [*[IGNORE] * len(asked), *answered]
+    if len(ids) == 1:
+        raise InputError("the conversation does not fit", f"its first round needs more than {max_text} tokens",
+                         "Raise max_text or leave it out")  # fmt: skip
+    return TokenSequence(ids, labels, _image_start(ids, special))
+
+
+def _image_start(ids: list[int], special: SpecialIds) -> int:
+    mark = special.named["<im_start>"]
+    return ids.index(mark) + 1 if mark in ids else 0
 
 
 def _encode(tokenizer: Tokenizer, template: str, words: str, special: SpecialIds, image_tokens: int) -> list[int]:
