@@ -193,7 +193,7 @@ class IAA(nn.Module):
 
     def __init__(self, config: IaaConfig, language_width: int, context: int) -> None:
         super().__init__()
-        self.loss = config.loss
+        self.loss, self.variance = config.loss, config.variance
         self.mapper = MAPPERS[config.mapper](config, language_width)
         self.projection = ImageProjection(config.dim, context, config.tokens)
 

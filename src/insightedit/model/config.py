@@ -118,6 +118,7 @@ class IaaConfig:
     tokens: int = 4
     mapper: str = "attention"  # or "mlp"
     loss: str = "scaled"  # or "squared"; see editor.image_alignment
+    variance: float = 1.0  # of the target embeddings' values, measured once; "scaled" divides by it
     width: int = 1024
     layers: int = 2
     heads: int = 16

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +37,10 @@ class EditBatch:
     embedding: torch.Tensor | None = None  # (E, dim): CLIP's un-normalised embedding of the target
     caption: torch.Tensor | None = None  # (B, T, C): CLIP's text states, the goal of the first stage
 
+    def to(self, device: torch.device | str) -> EditBatch:
+        """The same on another device."""
+        return EditBatch(**{name: _moved(value, device) for name, value in vars(self).items()})
+
 
 @dataclass
 class Draws:
@@ -45,6 +50,15 @@ class Draws:
     noise: torch.Tensor  # (E, 4, h, w)
     latent: torch.Tensor  # (E, 4, h, w): which latent of the target's distribution
     drops: Drops
+
+    def to(self, device: torch.device | str) -> Draws:
+        """The same on another device."""
+        drops = Drops(*(mask.to(device) for mask in (self.drops.text, self.drops.source, self.drops.branch)))
+        return Draws(self.t.to(device), self.noise.to(device), self.latent.to(device), drops)
+
+
+def _moved(value: Any, device: torch.device | str) -> Any:
+    return value.to(device) if isinstance(value, torch.Tensor | TokenBatch) else value
 
 
 def draw(run_seed: int, samples: Sequence[object], latent_shape: tuple[int, int, int], rates: DropRates) -> Draws:
@@ -105,9 +119,9 @@ class InsightEdit(nn.Module):
         factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
         size = (batch.source.shape[2] // factor, batch.source.shape[3] // factor)
         conditions = self.bridge(h, seen.v[editing], size)
-        if conditions.embedding is not None and batch.embedding is not None:
-            kind = self.bridge.iaa.loss  # type: ignore[union-attr]
-            losses["image"] = image_alignment(conditions.embedding, batch.embedding, kind)  # before anything is dropped
+        iaa = self.bridge.iaa
+        if iaa is not None and conditions.embedding is not None and batch.embedding is not None:  # before any drop
+            losses["image"] = image_alignment(conditions.embedding, batch.embedding, iaa.loss, iaa.variance)
         error = self.diffusion_error(batch, draws, conditions)  # (E, 4, h, w)
         losses["diffusion"] = error.mean()
         return losses, {"per_sample": error.detach().flatten(1).mean(1), "t": draws.t}
@@ -159,19 +173,21 @@ def group_of(name: str) -> str:
     return next(group for mark, group in PLACES if mark in name)
 
 
-def image_alignment(predicted: torch.Tensor, target: torch.Tensor, kind: str = "scaled") -> torch.Tensor:
+def image_alignment(
+    predicted: torch.Tensor, target: torch.Tensor, kind: str = "scaled", variance: float = 1.0
+) -> torch.Tensor:
     """How far e_hat is from CLIP's embedding of the target; (E, dim) each -> scalar.
 
-    "squared" is the mean squared error; "scaled" that in units of the target's variance, plus one minus the cosine.
+    "squared" is the mean squared error; "scaled" that in units of the targets' variance, plus one minus the cosine. The
+    variance is a constant: one of the batch would depend on its neighbours and on the number of processes.
     CLIP embeddings are not normalised here: IP-Adapter's head was trained on their natural scale. "scaled" is
     our choice: scale matters as well as direction.
     """
     predicted, target = predicted.float(), target.float()
     if kind == "squared":
         return F.mse_loss(predicted, target)
-    spread = target.var().clamp(min=1e-6) if target.numel() > 1 else target.new_ones(())
     cosine = F.cosine_similarity(predicted, target, dim=-1).mean()
-    return F.mse_loss(predicted, target) / spread + 1 - cosine
+    return F.mse_loss(predicted, target) / variance + 1 - cosine
 
 
 def trainable(editor: InsightEdit, groups: Sequence[str]) -> Iterator[nn.Parameter]:

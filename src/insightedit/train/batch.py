@@ -1,0 +1,115 @@
+"""Examples -> tensors. What is drawn here (the wording of a question) depends on the sample's place alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from PIL import Image
+
+from insightedit.core.errors import InputError
+from insightedit.core.seed import derive
+from insightedit.datasets.example import CaptionExample, EditExample, Example, TalkExample
+from insightedit.model.comprehension import Comprehension
+from insightedit.model.editor import EditBatch
+from insightedit.model.pixels import source_pixels, vision_pixels
+from insightedit.model.tokens import CAPTION_PROMPT, QUESTIONS, Prompt, SpecialIds, Tokenizer, TokenSequence, collate
+from insightedit.model.tokens import sequence as edit_sequence
+from insightedit.model.tokens import talk as talk_sequence
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An example, and the place in the endless sequence of samples that it was drawn for."""
+
+    place: int
+    example: Example
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What of a model decides the tensors of its batches."""
+
+    special: SpecialIds
+    image_tokens: int
+    max_text: int
+    prompt: Prompt
+    eye: int  # px of the vision encoder's square
+    resolution: int  # px of the working square
+
+    @classmethod
+    def of(cls, mllm: Comprehension, resolution: int) -> Layout:
+        """The layout of a model."""
+        return cls(mllm.special, mllm.eye.grid**2, mllm.sizes.max_text, mllm.prompt, mllm.eye.size, resolution)
+
+
+@dataclass
+class Batch:
+    """Tensors, the places of the samples that edit, and what had to be left out with its reason."""
+
+    tensors: EditBatch
+    places: list[int]
+    left_out: dict[str, str]
+
+
+class Batcher:
+    """Turns samples of one kind, captions or others, into one `Batch`. Picklable, for reader processes."""
+
+    def __init__(self, tokenizer: Tokenizer, layout: Layout, seed: int) -> None:
+        self.tokenizer, self.layout, self.seed = tokenizer, layout, seed
+
+    def __call__(self, samples: Sequence[Sample]) -> Batch:
+        """Samples -> tensors; one whose words do not fit is left out by name.
+
+        Raises:
+            InputError: none is left.
+        """
+        fits: list[tuple[Sample, TokenSequence]] = []
+        left_out: dict[str, str] = {}
+        for sample in samples:
+            try:
+                fits.append((sample, self._sequence(sample)))
+            except InputError as error:
+                left_out[sample.example.id] = error.what
+        if not fits:
+            why = "; ".join(f"{name}: {reason}" for name, reason in list(left_out.items())[:3])
+            raise InputError("no sample of a batch fits", why, "Raise language.max_text, or look at the dataset")
+        edits = [sample for sample, _ in fits if isinstance(sample.example, EditExample)]
+        return Batch(self._tensors(fits), [sample.place for sample in edits], left_out)
+
+    def _sequence(self, sample: Sample) -> TokenSequence:
+        example, layout = sample.example, self.layout
+        if isinstance(example, EditExample):
+            question = QUESTIONS[derive(self.seed, "question", sample.place) % len(QUESTIONS)]
+            prompt = replace(layout.prompt, question=question)
+            return edit_sequence(
+                self.tokenizer, example.instruction, layout.special, layout.image_tokens, layout.max_text, prompt
+            )
+        if isinstance(example, TalkExample):
+            return talk_sequence(self.tokenizer, example.rounds, layout.special, layout.image_tokens, layout.max_text)
+        return edit_sequence(self.tokenizer, example.text, layout.special, 0, layout.max_text, CAPTION_PROMPT)
+
+    def _tensors(self, fits: list[tuple[Sample, TokenSequence]]) -> EditBatch:
+        examples = [sample.example for sample, _ in fits]
+        edits = [one for one in examples if isinstance(one, EditExample)]
+        seen = [] if isinstance(examples[0], CaptionExample) else [_seen(one, self.layout.eye) for one in examples]
+        side = (self.layout.resolution, self.layout.resolution)
+        nothing = torch.zeros(0, 3, *side)
+        return EditBatch(
+            tokens=collate([one for _, one in fits]),
+            vision=vision_pixels(seen, self.layout.eye) if seen else None,
+            source=source_pixels([Image.fromarray(one.source) for one in edits], side) if edits else nothing,
+            target=source_pixels([Image.fromarray(one.target) for one in edits], side) if edits else nothing,
+            editing=torch.tensor([isinstance(one, EditExample) for one in examples]),
+            ids=[one.id for one in examples],
+        )
+
+
+def _seen(example: Example, side: int) -> Image.Image:
+    """What the vision encoder sees: the source, the talk's picture, or grey where a talk has none."""
+    if isinstance(example, EditExample):
+        return Image.fromarray(example.source)
+    image = example.image if example.image is not None else np.full((side, side, 3), 127, np.uint8)
+    return Image.fromarray(image)
