@@ -94,6 +94,11 @@ def test_the_trained_pipeline_edits_and_has_a_stock_unet(tmp_path):
     assert not any("processor" in name for name in pipeline.unet.state_dict())
 
 
+def test_what_could_not_be_used_is_told_with_its_reason(tmp_path):
+    run(tmp_path, settings("align", updates=3, log_every=3), Toys(captions=True)).train()
+    assert log(tmp_path)[0]["left_out"] == {"toys 99": "truncated (half a file)"}  # of update 1, told at update 3
+
+
 def test_talks_and_edits_share_a_batch(tmp_path):
     run(tmp_path, settings(updates=2, batch=3), Toys(talks=2)).train()
     assert all("diffusion" in line and "language" in line for line in log(tmp_path))

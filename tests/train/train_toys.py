@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from insightedit.datasets.example import CaptionExample, EditExample, TalkExample
+from insightedit.datasets.mixture import Draw, Skip
 from insightedit.model.editor import EditBatch
 from insightedit.model.presets import tiny
 from insightedit.train.config import TrainConfig
@@ -24,14 +25,16 @@ class Toys:
     def at(self, place):
         number = place % self.period
         random = np.random.default_rng(number)
-        if self.captions:
-            return "toys", number, CaptionExample(f"caption-{number}", "toys", f"a {['red', 'blue'][number % 2]} cube")
         source = random.integers(0, 255, (64, 64, 3), dtype=np.uint8)
-        if self.talks and number % self.talks == 0:
-            return "toys", number, TalkExample(f"talk-{number}", "toys", source, (("what is it", "a cube"),))
-        target = 255 - source
         words = ["invert it", "make it red", "remove the cube"][number % 3]
-        return "toys", number, EditExample(f"edit-{number}", "toys", "edit", source, target, words)
+        if self.captions:
+            example = CaptionExample(f"caption-{number}", "toys", f"a {['red', 'blue'][number % 2]} cube")
+        elif self.talks and number % self.talks == 0:
+            example = TalkExample(f"talk-{number}", "toys", source, (("what is it", "a cube"),))
+        else:
+            example = EditExample(f"edit-{number}", "toys", "edit", source, 255 - source, words)
+        bad = (Skip("toys", 99, "truncated", "half a file"),) if place == 1 else ()
+        return Draw("toys", number, example, bad)
 
 
 def goals(batch: EditBatch) -> EditBatch:

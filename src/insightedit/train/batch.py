@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ class Sample:
 
     place: int
     example: Example
+    passed: Mapping[str, str] = field(default_factory=dict)  # records before it that could not be used -> why
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Batcher:
         fits: list[tuple[Sample, TokenSequence]] = []
         left_out: dict[str, str] = {}
         for sample in samples:
+            left_out |= sample.passed
             try:
                 fits.append((sample, self._sequence(sample)))
             except InputError as error:

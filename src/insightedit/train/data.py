@@ -7,15 +7,15 @@ from typing import Any, Protocol
 
 from torch.utils.data import DataLoader, Dataset
 
-from insightedit.datasets.example import Example
+from insightedit.datasets.mixture import Draw
 from insightedit.train.batch import Batch, Batcher, Sample
 from insightedit.train.order import places
 
 
 class Source(Protocol):
-    """The mixture: place -> (dataset's name, index in it, example); the same in every process."""
+    """What a mixture is to the loop: place -> draw, the same in every process."""
 
-    def at(self, place: int) -> tuple[str, int, Example]: ...
+    def at(self, place: int) -> Draw: ...
 
 
 class Places(Dataset[Sample]):
@@ -25,7 +25,9 @@ class Places(Dataset[Sample]):
         self.source = source
 
     def __getitem__(self, place: int) -> Sample:
-        return Sample(place, self.source.at(place)[2])
+        drawn = self.source.at(place)
+        passed = {f"{skip.dataset} {skip.index}": f"{skip.reason} ({skip.detail})" for skip in drawn.skipped}
+        return Sample(place, drawn.example, passed)
 
 
 def batches(

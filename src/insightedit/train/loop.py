@@ -91,19 +91,21 @@ class Run:
         """All updates that are left -> the folder of the trained pipeline."""
         self._mode()
         data, waited, began = self._data(), 0.0, time.perf_counter()
-        seen = 0
+        seen, left_out = 0, dict[str, str]()
         for update in range(self.position.updates, self.config.updates):
             asked = time.perf_counter()
             parts = [next(data) for _ in range(self.config.accumulation)]
             waited += time.perf_counter() - asked
             losses = self._update(update, parts)
-            seen += sum(len(part.tensors.ids) for part in parts)
+            for part in parts:
+                seen += len(part.tensors.ids)
+                left_out |= part.left_out
             advance()
             if (update + 1) % self.config.log_every == 0 or update + 1 == self.config.updates:
                 spent = time.perf_counter() - began
                 extra = {"samples_per_s": seen / spent, "wait_share": waited / spent}
-                self._log(update + 1, losses | extra, [part.left_out for part in parts])
-                waited, began, seen = 0.0, time.perf_counter(), 0
+                self._log(update + 1, losses | extra, left_out)
+                waited, began, seen, left_out = 0.0, time.perf_counter(), 0, {}
             if (update + 1) % self.config.save_every == 0 or update + 1 == self.config.updates:
                 self._save()
         return self._finish()
@@ -211,14 +213,13 @@ class Run:
         average = self.average.values if self.average is not None else {}
         checkpoint.save(self.out / "checkpoints", self.position, weights, optimiser, average, self.config.keep)
 
-    def _log(self, update: int, values: dict[str, float], left_out: list[dict[str, str]]) -> None:
+    def _log(self, update: int, values: dict[str, float], left_out: dict[str, str]) -> None:
         if not self.accelerator.is_main_process:
             return
         path = self.out / "log.jsonl"
         before = [line for line in _lines(path) if json.loads(line)["update"] < update]  # a resumed run repeats some
-        skipped = {name: reason for part in left_out for name, reason in part.items()}
         rates = {group["name"]: group["lr"] for group in self.optimiser.param_groups}
-        line = json.dumps({"update": update, **values, "rates": rates, "left_out": skipped})
+        line = json.dumps({"update": update, **values, "rates": rates, "left_out": left_out})
         write_text(path, "\n".join([*before, line]) + "\n")
 
     def _finish(self) -> Path:
