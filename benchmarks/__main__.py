@@ -15,6 +15,7 @@ NAMES = (
     "resume",
     "denoise",
     "comprehension",
+    "scenes",
 )
 
 

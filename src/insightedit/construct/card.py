@@ -20,7 +20,7 @@ REASONS = 6  # per line of the funnel table
 
 # How photographs' licences are written -> how the Hub calls them.
 _LICENCES = {
-    "cc0": "cc0-1.0", "cc0 1.0": "cc0-1.0", "cc-zero": "cc0-1.0", "public domain": "cc0-1.0",
+    "cc0": "cc0-1.0", "cc0 1.0": "cc0-1.0", "cc0-1.0": "cc0-1.0", "cc-zero": "cc0-1.0", "public domain": "cc0-1.0",
     "cc by 2.0": "cc-by-2.0", "cc by 2.5": "cc-by-2.5", "cc by 3.0": "cc-by-3.0", "cc by 4.0": "cc-by-4.0",
     "cc by-sa 3.0": "cc-by-sa-3.0", "cc by-sa 4.0": "cc-by-sa-4.0", "cc by-nc 4.0": "cc-by-nc-4.0",
     "cc by-nc-sa 4.0": "cc-by-nc-sa-4.0", "cc by-nd 4.0": "cc-by-nd-4.0", "mit": "mit", "apache-2.0": "apache-2.0",
@@ -41,6 +41,31 @@ CITATION = """\
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a dataset was made from, in the words of its card."""
+
+    things: str = "photographs"
+    made: str = (
+        "By `insightedit build` {version}, preset `{preset}`, seed {seed}, configuration `{recipe}`: describe, "
+        "segment, paint, instruct, judge, publish. Both sides of a pair are encoded once, from one RGB buffer."
+    )
+    licences: str = (
+        "Every row carries the licence of its photograph (`license`, `license_url`, `author`, `source_url`); the "
+        "edited side is a derivative of it. Where a licence asks for attribution or for sharing alike, that binds "
+        "whoever passes the pair on."
+    )
+    limits: str = (
+        "The edits are made by programs and judged by programs. A kept edit may still show residue, a shadow without "
+        "its object, or an instruction that a person would phrase otherwise; the scores say how likely. Photographs "
+        "carry the biases of their sources, and people in them were not asked about this use. A licence given as "
+        "`unknown` means that nobody stated one: clear it before passing the photograph on."
+    )
+
+
+PHOTOGRAPHS = Origin()
+
+
+@dataclass(frozen=True)
 class Facts:
     """What the card tells, gathered by `publish`."""
 
@@ -54,13 +79,14 @@ class Facts:
     rejects: int
     split_bytes: dict[str, int]  # of the splits that have a file
     reject_bytes: int
+    origin: Origin = PHOTOGRAPHS
 
 
 def write_card(facts: Facts) -> str:
     """The text of README.md."""
     head = yaml.safe_dump(_head(facts), sort_keys=False, allow_unicode=True, width=110)
     sections = [_what(facts), _load(facts), _made(facts), _yields(facts), _scores(facts), _columns(), _licences(facts)]
-    return f"---\n{head}---\n\n# {_plain(facts.title)}\n\n" + "\n\n".join([*sections, _cite(), _limits()]) + "\n"
+    return f"---\n{head}---\n\n# {_plain(facts.title)}\n\n" + "\n\n".join([*sections, _cite(), _limits(facts)]) + "\n"
 
 
 # --- head ------------------------------------------------------------------------------------------------------------
@@ -146,7 +172,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[object]], numbers: ran
 def _what(facts: Facts) -> str:
     tally = facts.tally
     counts = (
-        f"{tally.rows:,} edits of {tally.photos:,} photographs: {tally.pairs:,} directed pairs "
+        f"{tally.rows:,} edits of {tally.photos:,} {facts.origin.things}: {tally.pairs:,} directed pairs "
         f"({tally.forward:,} forward, {tally.reverse:,} reverse), with {tally.simple:,} simple and "
         f"{tally.advanced:,} advanced instructions."
     )
@@ -165,8 +191,9 @@ def _load(facts: Facts) -> str:
     note = "" if facts.tally.rows else empty
     return (
         f'## Load\n\n```python\nfrom datasets import load_dataset\n\nedits = load_dataset("{place}")\n```\n\n'
-        f"Rows per split: {splits}. Splits are drawn by a hash of `source_cluster` (near-duplicate photographs), so no "
-        f"cluster lies in two of them; a split without rows is left out.{note} What was left out of the dataset, and "
+        f"Rows per split: {splits}. Splits are drawn by a hash of `source_cluster` (near-duplicate "
+        f"{facts.origin.things}), so no cluster lies in two of them; a split without rows is left out.{note} What was "
+        f"left out of the dataset, and "
         f'why, is `load_dataset("{place}", "rejects")`: {facts.rejects:,} lines. '
         "`insightedit inspect` on this folder checks every promise that this card makes."
     )
@@ -181,11 +208,10 @@ def _made(facts: Facts) -> str:
         ],
         range(2, 5),
     )
-    return (
-        f"## How it was made\n\nBy `insightedit build` {__version__}, preset `{_code(facts.preset)}`, seed "
-        f"{facts.seed}, configuration `{_code(facts.recipe) or 'not given'}`: describe, segment, paint, instruct, "
-        f"judge, publish. Both sides of a pair are encoded once, from one RGB buffer.\n\n{table}"
+    made = facts.origin.made.format(
+        version=__version__, preset=_code(facts.preset), seed=facts.seed, recipe=_code(facts.recipe) or "not given"
     )
+    return f"## How it was made\n\n{made}\n\n{table}"
 
 
 def _count(number: int) -> str:
@@ -256,10 +282,8 @@ def _licences(facts: Facts) -> str:
     more = len(owners) - ATTRIBUTED
     rest = f"\n\nAnd {more:,} more; each row names its own." if more > 0 else ""
     return (
-        "## Licences and authors\n\nEvery row carries the licence of its photograph (`license`, `license_url`, "
-        "`author`, `source_url`); the edited side is a derivative of it. Where a licence asks for attribution or for "
-        "sharing alike, that binds whoever passes the pair on.\n\n"
-        + _table(["source", "author", "licence", "text", "photographs"], rows, range(4, 5))
+        f"## Licences and authors\n\n{facts.origin.licences}\n\n"
+        + _table(["source", "author", "licence", "text", facts.origin.things], rows, range(4, 5))
         + rest
     )
 
@@ -272,10 +296,5 @@ def _cite() -> str:
     return f"## How to cite\n\n```bibtex\n{CITATION % __version__}\n```"
 
 
-def _limits() -> str:
-    return (
-        "## Limits\n\nThe edits are made by programs and judged by programs. A kept edit may still show residue, a "
-        "shadow without its object, or an instruction that a person would phrase otherwise; the scores say how likely. "
-        "Photographs carry the biases of their sources, and people in them were not asked about this use. A licence "
-        "given as `unknown` means that nobody stated one: clear it before passing the photograph on."
-    )
+def _limits(facts: Facts) -> str:
+    return f"## Limits\n\n{facts.origin.limits}"

@@ -10,8 +10,9 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from insightedit.construct.promises import Book, Promise, check_row
+from insightedit.construct.reverify import Verifier
 from insightedit.construct.row import ROW_SCHEMA, FunnelLine
 from insightedit.construct.tally import Spread, Tally, Yield
 from insightedit.core.errors import InputError
@@ -60,18 +62,21 @@ class Inspection(Record):
         return json.dumps({"ok": self.ok, **self.model_dump(mode="json")}, indent=1, ensure_ascii=False)
 
 
-def inspect(dataset: Path, progress: Progress | None = None) -> Inspection:
+def inspect(
+    dataset: Path, progress: Progress | None = None, languages: Mapping[str, Verifier] | None = None
+) -> Inspection:
     """Count a dataset and check every promise.
 
     Args:
         dataset: the published folder, or one with `dataset/` in it; any folder with parquet files of the schema.
         progress: called after every row group with the rows done and the rows in all.
+        languages: who verifies formulas in other languages than `referring`'s: name -> verifier, see `reverify`.
 
     Raises:
         InputError: there is no dataset.
     """
     root, files = find(dataset)
-    reading = _Reading(root, files)
+    reading = _Reading(root, files, languages or {})
     reading.check_names()
     manifest = reading.check_manifest()
     reading.check_rows(progress)
@@ -134,7 +139,8 @@ class _Manifest(Record):
 class _Reading:
     """One pass over the files."""
 
-    def __init__(self, root: Path, files: list[Path]) -> None:
+    def __init__(self, root: Path, files: list[Path], languages: Mapping[str, Verifier]) -> None:
+        self.check_row = partial(check_row, languages=languages)
         self.root, self.files, self.book, self.tally = root, files, Book(), Tally()
         self._totals: dict[str, int] = {}
         self._ids: set[str] = set()
@@ -202,7 +208,7 @@ class _Reading:
             for path, parquet in opened:
                 split = self._split(path)
                 for rows in self._groups(path, parquet):
-                    for row, found in zip(rows, pool.map(check_row, rows), strict=True):
+                    for row, found in zip(rows, pool.map(self.check_row, rows), strict=True):
                         at = str(row["edit_id"])
                         for promise, why in found:
                             self.book.check(promise, at, why)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from insightedit.construct.reverify import unverified
+from insightedit.construct.reverify import Verifier, unverified
 from insightedit.core.errors import Unfit
 from insightedit.core.image import JPEG_BLOCK, Limits, decode
 from insightedit.core.record import SCHEMA_VERSION, Record
@@ -114,12 +114,17 @@ Row = dict[str, Any]
 Found = tuple[str, str | None]  # promise, why it fails
 
 
-def check_row(row: Row) -> list[Found]:
-    """Every promise that one row can break on its own. Safe to call from several threads."""
+def check_row(row: Row, languages: Mapping[str, Verifier] = {}) -> list[Found]:
+    """Every promise that one row can break on its own. Safe to call from several threads.
+
+    Args:
+        row: as read from parquet.
+        languages: see `inspection.inspect`.
+    """
     words: list[tuple[str, Callable[[Row], str | None]]] = [
         ("instructions", instructions),
         ("advanced short", advanced),
-        ("advanced unique", unverified),
+        ("advanced unique", lambda row: unverified(row, languages)),
         ("licence", licence),
         ("scores", scores),
     ]

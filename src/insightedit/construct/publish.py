@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from insightedit import __version__
-from insightedit.construct.card import Facts, write_card
+from insightedit.construct.card import PHOTOGRAPHS, Facts, Origin, write_card
 from insightedit.construct.page import MARK, Gallery, write_page
 from insightedit.construct.row import FunnelLine, Row, pictures_of, rows_of
 from insightedit.construct.shards import RejectWriter, SplitWriter, sync
@@ -76,6 +76,7 @@ def publish(
     preset: str,
     seed: int,
     recipe: str = "",
+    origin: Origin = PHOTOGRAPHS,
 ) -> Published:
     """Write `out`/dataset, `out`/index.html and `out`/page.
 
@@ -89,6 +90,7 @@ def publish(
         preset: name of the configuration.
         seed: seed of the run.
         recipe: fingerprint of the effective configuration.
+        origin: what the card says about where the pictures come from.
 
     Raises:
         OutputError: the disk is full, or `out` holds something else under those names.
@@ -98,7 +100,7 @@ def publish(
     _refuse_strangers(*places)
     _recover(*places[:2])
     try:
-        writing = _Writing(out, knobs)
+        writing = _Writing(out, knobs, origin)
         for work in works:
             writing.take(work)
         for reject in rejects:
@@ -118,8 +120,8 @@ def publish(
 class _Writing:
     """A dataset on its way to the disk."""
 
-    def __init__(self, out: Path, knobs: PublishKnobs) -> None:
-        self.out, self.knobs, self.tally = out, knobs, Tally()
+    def __init__(self, out: Path, knobs: PublishKnobs, origin: Origin) -> None:
+        self.out, self.knobs, self.origin, self.tally = out, knobs, origin, Tally()
         self.folder, pictures = _beside(out / DATASET, TEMPORARY), _beside(out / PAGE, TEMPORARY)
         for folder in (self.folder, pictures):
             shutil.rmtree(folder, ignore_errors=True)
@@ -174,6 +176,7 @@ class _Writing:
             rejects=self.rejects.rejects,
             split_bytes={name: self.splits[name].num_bytes for name in files},
             reject_bytes=self.rejects.num_bytes,
+            origin=self.origin,
         )
         write_text(self.folder / "README.md", write_card(facts))
         content_hash = self._manifest(facts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,18 +13,38 @@ from insightedit.construct.referring import parse, picks
 from insightedit.core.errors import InsightEditError
 from insightedit.core.record import Edit, Object, Rle
 
+# Why a formula of another language does not hold in one direction of a row, or None: (row, formula, direction).
+Verifier = Callable[[Mapping[str, Any], str, str], str | None]
+_LANGUAGE = re.compile(r"([a-z]+): (.*)", re.DOTALL)  # "scenes: leftmost(anything())"
 
-def unverified(row: dict[str, Any]) -> str | None:
+
+def unverified(row: dict[str, Any], languages: Mapping[str, Verifier]) -> str | None:
     """Why an advanced instruction of a published row does not hold, or None.
 
     Sentences without a formula are passed over: another tool may have verified them another way.
 
     Args:
         row: as read from parquet, see `construct.row.Row`.
+        languages: who verifies formulas that begin with the name of another language and a colon.
     """
     sentences = [one for one in row["instr_meta"] or () if one["kind"] == "advanced" and one["query"]]
     if not sentences:
         return None
+    own = []
+    for one in sentences:
+        foreign = _LANGUAGE.fullmatch(one["query"])
+        if not foreign:
+            own.append(one)
+            continue
+        if foreign[1] not in languages:
+            return f"nobody here reads formulas of '{foreign[1]}': {one['query'][:80]}"
+        if why := languages[foreign[1]](row, foreign[2], one["direction"]):
+            return f"{why[:120]}: {one['text'][:80]}"
+    return _unpicked(row, own) if own else None
+
+
+def _unpicked(row: dict[str, Any], sentences: list[dict[str, Any]]) -> str | None:
+    """Which sentence in this package's own language of formulas does not pick the edited object."""
     try:
         objects = [_object(thing) for thing in row["objects"]]
         scenes = {way: scene_of(_edit(row), objects, way).objects for way in ("forward", "reverse")}

@@ -46,7 +46,7 @@ def build(
     extra += ["source.allow_unlicensed=true"] if allow_unlicensed else []
     recipe = _recipe(preset, [*(settings or []), *extra])
     with bars() as progress:
-        built = run_build(photos, out, recipe, annotations, _cores() if workers is None else workers, progress)
+        built = run_build(photos, out, recipe, annotations, cores() if workers is None else workers, progress)
     say(_report(built), json_output, lambda: _table(built))
 
 
@@ -63,7 +63,8 @@ def _quoted(value: str) -> str:
     return json.dumps(value)  # JSON strings are YAML strings: "2.0" stays text
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

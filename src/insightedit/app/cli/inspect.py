@@ -29,9 +29,10 @@ def inspect(
     from rich.console import Console
 
     from insightedit.construct.inspection import inspect as run_inspection
+    from insightedit.scenes.published import LANGUAGE, unverified
 
     with _progress() as progress:
-        inspection = run_inspection(dataset, progress)
+        inspection = run_inspection(dataset, progress, {LANGUAGE: unverified})
     if json_output:
         typer.echo(inspection.to_json())
     else:

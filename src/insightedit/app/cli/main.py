@@ -16,6 +16,7 @@ from insightedit.app.cli.convert import convert
 from insightedit.app.cli.demo import demo
 from insightedit.app.cli.edit import edit
 from insightedit.app.cli.inspect import inspect
+from insightedit.app.cli.scenes import scenes
 
 EPILOG = "Exit codes: 0 done, 1 failed or a promise broken, 2 wrong usage, configuration or input."
 
@@ -32,6 +33,7 @@ app.command(epilog=EPILOG)(build)
 app.command(epilog=EPILOG)(inspect)
 app.command(epilog=EPILOG)(edit)
 app.command(epilog=EPILOG)(convert)
+app.command(epilog=EPILOG)(scenes)
 app.command(epilog=EPILOG)(demo)
 
 

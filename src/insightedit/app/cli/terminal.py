@@ -36,14 +36,14 @@ class Bars:
 
 
 @contextmanager
-def bars() -> Iterator[Bars]:
-    """Bars with ETA on stderr; nothing is drawn when stderr is not a terminal."""
+def bars(unit: str = "photos") -> Iterator[Bars]:
+    """Bars of so many `unit` with ETA on stderr; nothing is drawn when stderr is not a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description:>9}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("photos"),
+        TextColumn(unit),
         TimeElapsedColumn(),
         TextColumn("ETA"),
         TimeRemainingColumn(),
