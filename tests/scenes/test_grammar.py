@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
@@ -98,3 +99,33 @@ def test_an_addition_names_a_thing_that_is_there_before():
             assert one.formula.word == "all" and len(one.formula.parts) == 5
             anchor = one.formula.parts[4].parts[0]
             assert picks(anchor, seen(pair.before)) is not None
+
+
+HELD_LOOKS = {  # as docs/scenes.md lists them
+    "remove": {("red", "sphere"), ("cyan", "cube"), ("blue", "cylinder"), ("gray", "cone")},
+    "add": {("blue", "sphere"), ("gray", "cube"), ("purple", "cylinder"), ("green", "cone")},
+    "replace": {("purple", "sphere"), ("green", "cube"), ("orange", "cylinder"), ("yellow", "cone")},
+    "recolour": {("orange", "sphere"), ("yellow", "cube"), ("red", "cylinder"), ("cyan", "cone")},
+}
+HELD_WORDS = {"remove": "disappear", "add": "insert ", "replace": "exchange ", "recolour": "recolor "}
+
+
+def shown(pair) -> set[tuple[str, str]]:
+    return {(thing.colour, thing.shape) for thing in (pair.thing, pair.result) if thing}
+
+
+def test_training_shows_nothing_that_is_held_out():
+    said = [(pair, one) for pair in PAIRS for one in instructions(pair, random.Random(1), 9, "train")]
+    assert len(said) > 800
+    for pair, one in said:
+        assert not shown(pair) & HELD_LOOKS[one.task] and (one.kind, one.task) not in HELD_KINDS
+        assert "look for" not in one.text and HELD_WORDS[one.task] not in one.text
+
+
+def test_what_is_held_out_is_what_the_guide_lists():
+    guide = (Path(__file__).parents[2] / "docs" / "scenes.md").read_text()
+    for task, looks in HELD_LOOKS.items():
+        row = next(line for line in guide.splitlines() if line.startswith(f"| {task} |"))
+        assert all(f"{colour} {shape}" in row for colour, shape in looks)
+        assert HELD_WORDS[task].strip() in row
+    assert all(held_out(pair) == bool(shown(pair) & HELD_LOOKS[pair.task]) for pair in PAIRS)

@@ -84,6 +84,13 @@ class Scene:
     light: Light
     ground: Ground
 
+    def mirrored(self) -> Scene:
+        """Left and right exchanged, in all but the ground's phase, which instructions never speak of."""
+        things = tuple(replace(thing, right=-thing.right, turn=-thing.turn) for thing in self.things)
+        light = replace(self.light, towards=(-self.light.towards[0], *self.light.towards[1:]))
+        ground = replace(self.ground, along=(-self.ground.along[0], self.ground.along[1]))
+        return Scene(things, replace(self.camera, right=-self.camera.right), light, ground)
+
     def without(self, index: int) -> Scene:
         """The scene without one thing."""
         return replace(self, things=self.things[:index] + self.things[index + 1 :])
@@ -140,6 +147,10 @@ class Pair:
     def scene_id(self) -> str:
         """16 hex digits that depend on what the two scenes hold, and are those of the reversed pair."""
         return _identity(*sorted((repr(self.before), repr(self.after))))
+
+    def mirrored(self) -> Pair:
+        """Left and right exchanged: its pictures are those of this pair, flipped."""
+        return replace(self, before=self.before.mirrored(), after=self.after.mirrored())
 
     def reversed(self) -> Pair:
         """The way back: removal becomes addition, replacement and recolouring run the other way."""

@@ -24,6 +24,9 @@ CLEAR = 0.6  # the picture's error against the answer, over that against a wrong
 APART = 24  # levels of 255: pixels where two answers differ by less tell nothing
 BACKGROUND_PSNR = 20.0  # dB outside the changed pixels, at least
 ELSEWHERE = 24.0  # levels: mean error on any other thing, or in any window of an eighth of the side, at most
+SOFT = 1 / 90  # of the side: sd of the blur through which answers are compared, so that sharpness is not asked
+TINT = 24.0  # levels: by how much the mean colour of another thing may move in any channel
+STEPS = (-0.3, -0.15, 0.0, 0.15, 0.3)  # units beside the one place of an addition that are as good: words name no place
 SPACE = 1.2  # units between the subject and a wrong place for it, beyond both radii
 
 
@@ -64,13 +67,13 @@ def judge(pair: Pair, picture: np.ndarray) -> Verdict:
         raise InputError(
             f"cannot judge an array {picture.dtype} {picture.shape}", "scenes are uint8 (S, S, 3)", "Convert it first"
         )
-    rendered, rivals = _answers(pair, picture.shape[0])
+    rendered, rivals = _answers(_placed(pair, picture), picture.shape[0])
     error = cv2.absdiff(picture, rendered.after.image).mean(axis=2)  # (S, S)
     rival, closeness = _nearest_rival(rendered, rivals, picture, error)
     changed = rendered.changed
     outside = ~cv2.dilate(changed.view(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
     psnr = _psnr(picture, rendered.after.image, outside)
-    kept = psnr >= BACKGROUND_PSNR and _worst_elsewhere(rendered, error, outside) <= ELSEWHERE
+    kept = psnr >= BACKGROUND_PSNR and _worst_elsewhere(rendered, picture, error, outside) <= ELSEWHERE
     done = closeness < CLEAR
     inside = float(error[changed].mean()) if changed.any() else 0.0
     return Verdict(done and kept, done, kept, rival, closeness, psnr, inside)
@@ -88,20 +91,42 @@ def _answers(pair: Pair, size: int) -> Answers:
     return rendered, [("unchanged", rendered.before.image), *drawn]
 
 
+def _placed(pair: Pair, picture: np.ndarray) -> Pair:
+    """The pair; of an addition the one, among those with the new thing a little beside, whose answer is nearest."""
+    if pair.task != "add":
+        return pair
+    stage, best = Stage(pair.before, picture.shape[0]), (math.inf, pair)
+    for right in STEPS:
+        for away in STEPS:
+            thing = replace(pair.thing, right=pair.thing.right + right, away=pair.thing.away + away)
+            if is_free(thing, pair.before.things):
+                moved = replace(pair, after=pair.after.having(pair.subject, thing))
+                error = float(cv2.absdiff(picture, stage.draw(moved.after).image).mean())
+                best = min(best, (error, moved), key=lambda one: one[0])
+    return best[1]
+
+
 def _nearest_rival(
     rendered: Rendered, rivals: list[tuple[str, np.ndarray]], picture: np.ndarray, error: np.ndarray
 ) -> tuple[str, float]:
     """The wrong answer with the largest closeness, and that closeness."""
     after, worst = rendered.after.image, ("unchanged", 0.0)
+    soft = _soft(picture)
+    faint = cv2.absdiff(soft, _soft(after)).mean(axis=2)  # (S, S)
     for name, image in rivals:
         tell = cv2.absdiff(image, after).max(axis=2) >= APART  # (S, S)
         if not tell.any():
             continue
-        own, other = float(error[tell].mean()), float(cv2.absdiff(picture, image).mean(axis=2)[tell].mean())
+        seen, mine, its = (picture, error, image) if name == "unchanged" else (soft, faint, _soft(image))
+        own, other = float(mine[tell].mean()), float(cv2.absdiff(seen, its).mean(axis=2)[tell].mean())
         closeness = own / other if other else math.inf if own else 0.0
         if closeness > worst[1]:
             worst = (name, closeness)
     return worst
+
+
+def _soft(image: np.ndarray) -> np.ndarray:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), SOFT * len(image)))
 
 
 def _psnr(picture: np.ndarray, exact: np.ndarray, where: np.ndarray) -> float:
@@ -111,7 +136,7 @@ def _psnr(picture: np.ndarray, exact: np.ndarray, where: np.ndarray) -> float:
     return 10 * math.log10(255.0**2 / square) if square else math.inf
 
 
-def _worst_elsewhere(rendered: Rendered, error: np.ndarray, outside: np.ndarray) -> float:
+def _worst_elsewhere(rendered: Rendered, picture: np.ndarray, error: np.ndarray, outside: np.ndarray) -> float:
     """The largest mean error in any window outside, or on what can be seen outside of any other thing."""
     window = max(3, error.shape[0] // 8)
     masked = np.where(outside, error, 0).astype(np.float32)
@@ -120,7 +145,8 @@ def _worst_elsewhere(rendered: Rendered, error: np.ndarray, outside: np.ndarray)
         if index != rendered.pair.index_after:
             place = rendered.after.mask(index) & outside
             if place.sum() >= window:
-                worst = max(worst, float(error[place].mean()))
+                shift = picture[place].mean(axis=0) - rendered.after.image[place].mean(axis=0)  # (3,)
+                worst = max(worst, float(error[place].mean()), float(abs(shift).max()) * ELSEWHERE / TINT)
     return worst
 
 
