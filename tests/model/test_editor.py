@@ -1,18 +1,31 @@
 """The training forward: which parameters learn in which stage, and that the loss of the UNet teaches the Mapper."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from diffusers.models.attention_processor import AttnProcessor2_0
 
 from insightedit.core.errors import InsightEditError
 from insightedit.model.assembly import Parts, assemble
-from insightedit.model.editor import GROUPS, EditBatch, InsightEdit, draw, group_of, image_alignment, trainable
+from insightedit.model.editor import (
+    GROUPS,
+    EditBatch,
+    InsightEdit,
+    draw,
+    group_of,
+    image_alignment,
+    mask_loss,
+    trainable,
+)
 from insightedit.model.generation import DropRates
 from insightedit.model.presets import tiny
-from insightedit.model.tokens import CAPTION_PROMPT, collate, sequence
+from insightedit.model.tokens import CAPTION_PROMPT, IGNORE, collate, sequence
 from insightedit.model.toy_tokenizer import toy_tokenizer
 from insightedit.train.stages import STAGES
 
 CONFIG = tiny()
+PAPER = [name for name in STAGES if name != "comprehend"]
 
 
 @pytest.fixture
@@ -53,7 +66,7 @@ def learned(editor: InsightEdit) -> set[str]:
 
 def run(stage_name: str, parts: Parts, given: EditBatch) -> tuple[InsightEdit, dict[str, torch.Tensor]]:
     stage = STAGES[stage_name]
-    editor = InsightEdit(parts, image_stream=stage.image_stream).eval()
+    editor = InsightEdit(parts, image_stream=stage.image_stream, painting="diffusion" in stage.losses).eval()
     list(trainable(editor, stage.groups))
     losses, _ = editor(given, chance())
     assert set(losses) == set(stage.losses)
@@ -61,7 +74,60 @@ def run(stage_name: str, parts: Parts, given: EditBatch) -> tuple[InsightEdit, d
     return editor, losses
 
 
-@pytest.mark.parametrize("stage_name", STAGES)
+@pytest.fixture
+def pointing() -> Parts:
+    """With the head that tells where the edit will be."""
+    torch.manual_seed(0)
+    return assemble(replace(CONFIG, bim=replace(CONFIG.bim, mask=True)))
+
+
+def test_a_model_that_only_learns_to_understand_says_what_is_done_and_where(pointing):
+    given = batch(pointing)
+    given.mask = torch.zeros(2, 64, 64, dtype=torch.bool)
+    given.mask[:, :32] = True
+    given.answer = torch.tensor([[700, IGNORE, 701], [702, 703, IGNORE]])
+    editor, losses = run("comprehend", pointing, given)
+    groups = {group_of(name) for name in learned(editor)}
+    assert groups == set(STAGES["comprehend"].groups) and "diffusion" not in losses
+    assert {
+        "bridge.bim.mask_head.weight",
+        "bridge.bim.transformer.layers.0.cross_attn_image_to_token.q_proj.weight",
+    } <= (learned(editor))
+
+
+def test_the_mask_s_loss_is_least_for_the_mask_itself():
+    mask = torch.zeros(1, 64, 64, dtype=torch.bool)
+    mask[:, 3, 3] = True  # one pixel: its cell counts
+    right = torch.full((1, 8, 8), -9.0)
+    right[0, 0, 0] = 9.0
+    assert mask_loss(right, mask) < 1e-3 < mask_loss(right.flip(1), mask)
+
+
+def test_where_the_edit_is_errors_count_more_and_what_a_residual_model_says_is_added_to_the_source(parts):
+    given = batch(parts)
+    given.mask = torch.zeros(2, 64, 64, dtype=torch.bool)
+    plain = InsightEdit(parts, prediction="residual").eval()
+    weighted = InsightEdit(parts, prediction="residual", region=3.0).eval()
+    with torch.no_grad():
+        assert torch.equal(plain(given, chance())[0]["diffusion"], weighted(given, chance())[0]["diffusion"])
+        given.mask[:] = True
+        ratio = weighted(given, chance())[0]["diffusion"] / plain(given, chance())[0]["diffusion"]
+        parts.unet.conv_out.weight.zero_(), parts.unet.conv_out.bias.zero_()
+        given.target = given.source  # nothing to add: a silent UNet is right but for the chance of the target's latent
+        silent = plain(given, replace(chance(), latent=torch.zeros(2, 4, 8, 8)))[0]["diffusion"]
+    assert float(ratio) == pytest.approx(4.0, rel=1e-5)
+    scale = parts.vae.config.scaling_factor
+    source = parts.vae.encode(given.source).latent_dist.mode().detach()
+    assert float(silent) == pytest.approx(float(((scale - 1) * source).square().mean()), rel=1e-4)
+
+
+def test_high_timesteps_are_noisy_more_often_and_the_noise_stays():
+    uniform, high = (draw(0, range(400), (4, 2, 2), DropRates(0, 0, 0, 0), kind) for kind in (False, True))
+    assert torch.equal(uniform.noise, high.noise)
+    assert uniform.t.float().mean() < 560 < 600 < high.t.float().mean() < 720 and int(high.t.max()) < 1000
+
+
+@pytest.mark.parametrize("stage_name", PAPER)
 def test_exactly_the_parameters_of_the_stage_get_gradients(stage_name, parts):
     given = batch(parts)
     if stage_name == "align":
@@ -111,8 +177,9 @@ def test_the_diffusion_loss_reaches_the_mapper_lora_and_new_rows(parts):
 def test_a_fresh_bim_and_a_silent_image_stream_are_the_second_stage_s_model_bit_for_bit(parts):
     given = batch(parts)
     whole = InsightEdit(parts).eval()(given, chance())[1]["per_sample"]
-    parts.bridge.bim.forward = lambda v, q, size: (q, torch.zeros(len(q), CONFIG.unet.channels[0], *size))
-    parts.unet.set_default_attn_processor()
+    parts.bridge.bim.meet = lambda v, q: (q, v)
+    parts.bridge.bim.residual = lambda v, size: torch.zeros(len(v), CONFIG.unet.channels[0], *size)
+    parts.unet.set_attn_processor(AttnProcessor2_0())  # the same kernels without the second stream
     second = InsightEdit(parts, image_stream=False).eval()(given, chance())[1]["per_sample"]
     assert torch.equal(whole, second)
 

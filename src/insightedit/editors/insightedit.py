@@ -1,6 +1,7 @@
 """InsightEdit (Xu et al., 2024) and SmartEdit (Huang et al., CVPR 2024), its ancestor, through `InsightEditPipeline`.
 
-Defaults are SmartEdit's: 100 steps, text 7.5, image 1.5. InsightEdit's authors released neither weights nor settings.
+InsightEdit's authors released neither weights nor settings: a checkpoint says its own, SmartEdit's 100 steps, text 7.5,
+image 1.5 unless it was made otherwise.
 """
 
 from __future__ import annotations
@@ -24,19 +25,30 @@ TINY_SEED = 0  # of its random weights
 log = logging.getLogger(__name__)
 
 
-class SmartEditSettings(DiffusionSettings):
-    """`model` is a folder (of `insightedit convert` or training), a hub id, or "tiny": random weights, for a try."""
+class PipelineSettings(DiffusionSettings):
+    """`model` is a folder (of `insightedit convert` or training), a hub id, or "tiny": random weights, for a try.
 
-    steps: Annotated[int, Field(ge=1, le=1000)] = 100
-    text_guidance_scale: Annotated[Scale, Field(ge=0)] = 7.5
-    image_guidance_scale: Annotated[Scale, Field(ge=0)] = 1.5
-    resolution: Resolution | None = 256  # px: the working area is its square
+    Of what is None the checkpoint says its own; `resolution` in px, the working area is its square.
+    """
+
+    steps: Annotated[int, Field(ge=1, le=1000)] | None = None
+    text_guidance_scale: Annotated[Scale, Field(ge=0)] | None = None
+    image_guidance_scale: Annotated[Scale, Field(ge=0)] | None = None
+    resolution: Resolution | None = None
 
 
-class InsightEditSettings(SmartEditSettings):
+class SmartEditSettings(PipelineSettings):
+    """As SmartEdit's test script has it."""
+
+    steps: Annotated[int, Field(ge=1, le=1000)] | None = 100
+    text_guidance_scale: Annotated[Scale, Field(ge=0)] | None = 7.5
+    image_guidance_scale: Annotated[Scale, Field(ge=0)] | None = 1.5
+    resolution: Resolution | None = 256
+
+
+class InsightEditSettings(PipelineSettings):
     """`image_branch_scale` weighs the second stream of cross-attention: 1 as trained, 0 is SmartEdit's path."""
 
-    resolution: Resolution | None = None  # the checkpoint's own
     image_branch_scale: Annotated[Scale, Field(ge=0)] = 1.0
 
 
@@ -50,7 +62,7 @@ class InsightEdit(DiffusionEditor):
         "weights, to try the path"
     )
     Settings: ClassVar[type[DiffusionSettings]] = InsightEditSettings
-    settings: SmartEditSettings
+    settings: PipelineSettings
 
     @property
     def _image_branch(self) -> float:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 
 from insightedit.model.bridging import Bridge
+from insightedit.model.codec import Codec
 from insightedit.model.comprehension import Comprehension
 from insightedit.model.config import InsightEditConfig
 from insightedit.model.generation import ImageAttention, build_unet, build_vae, cross_attentions
@@ -20,7 +21,7 @@ class Parts:
     bridge: Bridge
     image_attention: ImageAttention | None
     unet: UNet2DConditionModel
-    vae: AutoencoderKL
+    vae: Codec
 
 
 def assemble(config: InsightEditConfig) -> Parts:
@@ -28,7 +29,11 @@ def assemble(config: InsightEditConfig) -> Parts:
     unet = build_unet(config.unet)
     return Parts(
         comprehension=Comprehension(
-            asdict(config.language), asdict(config.vision), config.projector_depth, asdict(config.lora)
+            asdict(config.language),
+            asdict(config.vision),
+            config.projector_depth,
+            asdict(config.lora),
+            asdict(config.prompt),
         ),
         bridge=Bridge(
             language_width=config.language.width,

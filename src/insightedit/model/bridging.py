@@ -40,6 +40,7 @@ class Conditions:
     image: torch.Tensor | None = None  # f_img (B, V, C)
     embedding: torch.Tensor | None = None  # e_hat (B, dim): the predicted CLIP embedding of the target
     nulls: Nulls | None = None
+    mask: torch.Tensor | None = None  # (B, s, s) logits: where the edit will be, if BIM has that head
 
 
 class QFormer(nn.Module):
@@ -95,6 +96,7 @@ class BIM(nn.Module):
         self.register_buffer("positions", torch.randn(2, vision_width // 2))
         self.text_head = nn.Linear(vision_width, context)
         self.residual_head = nn.Conv2d(vision_width, channels, kernel_size=1)
+        self.mask_head = nn.Linear(vision_width, 1) if config.mask else None
         for parameter in (*self.text_head.parameters(), *self.residual_head.parameters()):
             nn.init.zeros_(parameter)
 
@@ -104,13 +106,24 @@ class BIM(nn.Module):
         The picture was squashed to the vision encoder's square as a whole, so its grid covers the latents of any aspect
         ratio, corner on corner.
         """
+        text, spatial = self.meet(v, q)
+        return text, self.residual(spatial, size)
+
+    def meet(self, v: torch.Tensor, q: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """`v` (B, N, W), q' (B, T, C) -> f_txt (B, T, C) and the image stream (B, W, s, s) that met the text."""
         side = math.isqrt(v.shape[1])
         image = v.to(q.dtype).transpose(1, 2).unflatten(2, (side, side))  # (B, W, s, s)
         text, seen = self.interact(image, self.modulate_head(q))  # (B, T, W), (B, s * s, W)
-        spatial = seen.transpose(1, 2).unflatten(2, (side, side))  # (B, W, s, s)
+        return q + self.text_scale * self.text_head(text), seen.transpose(1, 2).unflatten(2, (side, side))
+
+    def residual(self, spatial: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """The image stream (B, W, s, s) -> v_t (B, 320, h, w)."""
         # The 1 x 1 convolution commutes with the interpolation and is cheaper before it
-        residual = F.interpolate(self.residual_head(spatial), size, mode="bilinear", align_corners=False)
-        return q + self.text_scale * self.text_head(text), residual
+        return F.interpolate(self.residual_head(spatial), size, mode="bilinear", align_corners=False)
+
+    def mask(self, spatial: torch.Tensor) -> torch.Tensor | None:
+        """The image stream (B, W, s, s) -> logits (B, s, s) of where the edit will be, if there is that head."""
+        return None if self.mask_head is None else self.mask_head(spatial.movedim(1, -1))[..., 0]
 
     def interact(self, image: torch.Tensor, text: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Image (B, W, s, s) and text (B, T, W) -> text (B, T, W) and image (B, s * s, W) after the transformer."""
@@ -238,9 +251,10 @@ class Bridge(ModelMixin, ConfigMixin):
     def forward(self, h: torch.Tensor, v: torch.Tensor, size: tuple[int, int]) -> Conditions:
         """[MM] states (B, r, D), image features (B, N, W), latent size (h, w) -> the conditions of generation."""
         h = h.to(self.qformer.query_tokens.dtype)  # fp32 also beside a half-precision language model
-        text, residual = self.bim(v, self.qformer(h), size)  # (B, T, C), (B, 320, h, w)
+        text, spatial = self.bim.meet(v, self.qformer(h))  # (B, T, C), (B, W, s, s)
+        residual, mask = self.bim.residual(spatial, size), self.bim.mask(spatial)
         if self.iaa is None:
-            return Conditions(text, residual, nulls=Nulls(self.null_text, None))
+            return Conditions(text, residual, nulls=Nulls(self.null_text, None), mask=mask)
         embedding, image = self.iaa(h)  # (B, dim), (B, V, C)
         nothing = self.iaa.projection(torch.zeros_like(embedding[:1]))  # (1, V, C); not zero tokens, as in IP-Adapter
-        return Conditions(text, residual, image, embedding, Nulls(self.null_text, nothing))
+        return Conditions(text, residual, image, embedding, Nulls(self.null_text, nothing), mask)

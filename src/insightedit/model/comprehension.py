@@ -78,12 +78,19 @@ class Comprehension(ModelMixin, ConfigMixin):
         """Rows of embedding and head together: 32,035."""
         return self.sizes.vocabulary + self.sizes.new_tokens
 
-    def forward(self, tokens: TokenBatch, pixels: torch.Tensor | None, check_mm: bool = False) -> Understanding:
+    def forward(
+        self,
+        tokens: TokenBatch,
+        pixels: torch.Tensor | None,
+        check_mm: bool = False,
+        v: torch.Tensor | None = None,
+    ) -> Understanding:
         """Tokens (B, L) and CLIP-normalised pictures (B, 3, S, S), or words alone -> `Understanding`, by one prefill.
 
-        `check_mm` also asks whether greedy decoding would emit the [MM] tokens.
+        `check_mm` also asks whether greedy decoding would emit the [MM] tokens; `v` (B, N, W) spares the eye.
         """
-        v = None if pixels is None else self.see(pixels)  # (B, N, W)
+        if v is None and pixels is not None:
+            v = self.see(pixels)  # (B, N, W)
         inputs = self.embed(tokens, v)  # (B, L, D)
         # LLaMA's own forward makes the causal mask; padding stands on the right, so no state before it changes
         states = self.language_model.model(inputs_embeds=inputs, attention_mask=tokens.mask, use_cache=False)[0]
@@ -118,9 +125,23 @@ class Comprehension(ModelMixin, ConfigMixin):
 
     def language_loss(self, states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Next-token cross-entropy over supervised positions only; no logits are made elsewhere."""
+        return self.token_losses(states, labels).mean()
+
+    def token_losses(self, states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The same for each supervised position, row by row: (B, L, D), (B, L) -> (n,)."""
         wanted = labels[:, 1:]  # (B, L - 1)
         supervised = wanted != IGNORE
-        return F.cross_entropy(self.logits(states[:, :-1][supervised]).float(), wanted[supervised])
+        logits = self.logits(states[:, :-1][supervised]).float()  # (n, 32035)
+        return F.cross_entropy(logits, wanted[supervised], reduction="none")
+
+    def answer_loss(self, h: torch.Tensor, answer: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of words that the first k [MM] states `h` (B, r, D) should stand for, `answer` (B, k).
+
+        A state is read by the language model's own head: no parameters beside the model's. IGNORE leaves a place out.
+        Our addition, for models that learn to understand from nothing.
+        """
+        logits = self.logits(h[:, : answer.shape[1]])  # (B, k, vocabulary)
+        return F.cross_entropy(logits.flatten(0, 1).float(), answer.flatten(), ignore_index=IGNORE)
 
     @torch.no_grad()
     def would_emit(self, states: torch.Tensor, tokens: TokenBatch) -> torch.Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from insightedit.core.errors import ConfigError
+from insightedit.model.tokens import Prompt
 
 
 def _divides(part: str, width: int, heads: int) -> None:
@@ -99,6 +100,7 @@ class BimConfig:
     ffn: int = 2048
     text_scale: float = 0.5  # f_txt = q' + 0.5 * delta
     unconditional: bool = True  # as SmartEdit, the residual is on the unconditional rows too; training never hides it
+    mask: bool = False  # a head on the image stream that tells where the edit will be; our addition
 
     def __post_init__(self) -> None:
         if self.depth < 1:
@@ -142,6 +144,7 @@ class UNetConfig:
     context: int = 768
     groups: int = 32
     latent_channels: int = 4
+    attention: tuple[bool, ...] | None = None  # per level; None: everywhere but at the lowest, as Stable Diffusion
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,22 @@ class VaeConfig:
 
 
 @dataclass(frozen=True)
+class PixelConfig:
+    """No autoencoder: cells of factor x factor pixels, for small models. `unet.latent_channels` is 3 factor^2 then."""
+
+    factor: int = 4
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """What a call of the pipeline does unless it is told otherwise: SmartEdit's settings."""
+
+    steps: int = 100
+    text_guidance: float = 7.5
+    image_guidance: float = 1.5
+
+
+@dataclass(frozen=True)
 class InsightEditConfig:
     """The whole model. `iaa=None` switches the image branch off: SmartEdit."""
 
@@ -171,7 +190,10 @@ class InsightEditConfig:
     bim: BimConfig = field(default_factory=BimConfig)
     iaa: IaaConfig | None = field(default_factory=IaaConfig)
     unet: UNetConfig = field(default_factory=UNetConfig)
-    vae: VaeConfig = field(default_factory=VaeConfig)
+    vae: VaeConfig | PixelConfig = field(default_factory=VaeConfig)
+    prediction: str = "noise"  # what the UNet says: the "noise", or the "residual": target latents minus source latents
+    prompt: Prompt = field(default_factory=Prompt)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
     resolution: int = 256  # px; the working area is resolution x resolution, of any aspect ratio
     square: bool = False  # squash to a square, as SmartEdit does
 
@@ -180,6 +202,11 @@ class InsightEditConfig:
         if self.qformer.width != self.unet.context:
             raise ConfigError(f"qformer.width={self.qformer.width} is not unet.context={self.unet.context}",
                               "the Q-Former's output is the UNet's text context", "Make them equal")  # fmt: skip
+        if self.prediction not in ("noise", "residual"):
+            raise ConfigError(f"no prediction '{self.prediction}'", "it is not in the table", "Use noise or residual")
+        if isinstance(self.vae, PixelConfig) and self.unet.latent_channels != 3 * self.vae.factor**2:
+            raise ConfigError(f"unet.latent_channels={self.unet.latent_channels} does not fit the pixels",
+                              f"a cell holds {3 * self.vae.factor**2} numbers", "Set it to that")  # fmt: skip
         if self.vision.grid**2 + self.language.max_text > self.language.max_positions:
             raise ConfigError("language: the image and the text do not fit into the positions",
                               f"{self.vision.grid**2} + {self.language.max_text} > {self.language.max_positions}",

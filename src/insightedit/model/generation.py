@@ -10,18 +10,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from diffusers import AutoencoderKL, ConfigMixin, ModelMixin, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    ConfigMixin,
+    DDIMScheduler,
+    EulerAncestralDiscreteScheduler,
+    ModelMixin,
+    SchedulerMixin,
+    UNet2DConditionModel,
+)
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
 from torch import nn
 
 from insightedit.model.bridging import Conditions, Nulls
-from insightedit.model.config import UNetConfig, VaeConfig
+from insightedit.model.codec import Codec, PixelCodec
+from insightedit.model.config import PixelConfig, UNetConfig, VaeConfig
 
 
 def build_unet(config: UNetConfig) -> UNet2DConditionModel:
     """Stable Diffusion 1.5's UNet; attention everywhere but at the lowest resolution. Channels 4-7 are the source."""
-    lower = len(config.channels) - 1
+    attends = config.attention or (True,) * (len(config.channels) - 1) + (False,)
     return UNet2DConditionModel(
         sample_size=64,
         in_channels=2 * config.latent_channels,
@@ -31,13 +40,15 @@ def build_unet(config: UNetConfig) -> UNet2DConditionModel:
         attention_head_dim=config.heads,  # diffusers' old name: for these blocks it is the number of heads
         cross_attention_dim=config.context,
         norm_num_groups=config.groups,
-        down_block_types=("CrossAttnDownBlock2D",) * lower + ("DownBlock2D",),
-        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * lower,
+        down_block_types=tuple("CrossAttnDownBlock2D" if level else "DownBlock2D" for level in attends),
+        up_block_types=tuple("CrossAttnUpBlock2D" if level else "UpBlock2D" for level in reversed(attends)),
     )
 
 
-def build_vae(config: VaeConfig, latent_channels: int = 4) -> AutoencoderKL:
-    """Stable Diffusion's autoencoder, frozen."""
+def build_vae(config: VaeConfig | PixelConfig, latent_channels: int = 4) -> Codec:
+    """Stable Diffusion's autoencoder, frozen; or pixels."""
+    if isinstance(config, PixelConfig):
+        return PixelCodec(config.factor)
     levels = len(config.channels)
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * levels,
@@ -48,6 +59,25 @@ def build_vae(config: VaeConfig, latent_channels: int = 4) -> AutoencoderKL:
         norm_num_groups=config.groups,
         scaling_factor=config.scaling,
         sample_size=512,
+    )
+
+
+def schedule(prediction: str) -> SchedulerMixin:
+    """Stable Diffusion 1.5's noise schedule: Euler ancestral for "noise", as SmartEdit samples.
+
+    A model that says the "residual" has DDIM without noise of its own, over a schedule that ends in nothing but noise
+    (Lin et al. 2023): what it learned at the first step is then what it is asked there.
+    """
+    betas = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    if prediction == "noise":
+        return EulerAncestralDiscreteScheduler(**betas, steps_offset=1)
+    return DDIMScheduler(
+        **betas,
+        prediction_type="sample",
+        clip_sample=False,
+        set_alpha_to_one=True,
+        timestep_spacing="trailing",
+        rescale_betas_zero_snr=True,
     )
 
 

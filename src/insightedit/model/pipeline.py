@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import (
-    AutoencoderKL,
     DiffusionPipeline,
-    EulerAncestralDiscreteScheduler,
     SchedulerMixin,
     UNet2DConditionModel,
 )
@@ -23,9 +21,10 @@ from transformers import PreTrainedTokenizerBase
 from insightedit.core.errors import BackendError, InputError
 from insightedit.model.assembly import assemble
 from insightedit.model.bridging import Bridge, Conditions
+from insightedit.model.codec import Codec, factor_of
 from insightedit.model.comprehension import Comprehension
-from insightedit.model.config import InsightEditConfig
-from insightedit.model.generation import ImageAttention, guidance_rows, guide
+from insightedit.model.config import InsightEditConfig, SamplingConfig
+from insightedit.model.generation import ImageAttention, guidance_rows, guide, schedule
 from insightedit.model.pixels import pictures, source_pixels, vision_pixels, working_size
 from insightedit.model.presets import preset
 from insightedit.model.request import (
@@ -67,6 +66,8 @@ class InsightEditPipeline(DiffusionPipeline):
         unet, vae, scheduler: stock diffusers; the UNet has 8 input channels.
         resolution: px; it works on about resolution x resolution pixels, whatever the aspect ratio.
         square: squash to a square, as SmartEdit does.
+        residual: the UNet says what to add to the source latents; the scheduler's prediction_type is "sample" then.
+        sampling: fields of `SamplingConfig`: steps and guidance of a call that names none.
     """
 
     model_cpu_offload_seq = "comprehension->bridge->unet->vae"
@@ -81,10 +82,12 @@ class InsightEditPipeline(DiffusionPipeline):
         bridge: Bridge,
         image_attention: ImageAttention | None,
         unet: UNet2DConditionModel,
-        vae: AutoencoderKL,
+        vae: Codec,
         scheduler: SchedulerMixin,
         resolution: int = 512,
         square: bool = False,
+        residual: bool = False,
+        sampling: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.register_modules(
@@ -96,7 +99,8 @@ class InsightEditPipeline(DiffusionPipeline):
             vae=vae,
             scheduler=scheduler,
         )
-        self.register_to_config(resolution=resolution, square=square)
+        self.register_to_config(resolution=resolution, square=square, residual=residual)
+        self.register_to_config(sampling=asdict(SamplingConfig(**(sampling or {}))))
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, **options: Any) -> InsightEditPipeline:
@@ -114,7 +118,7 @@ class InsightEditPipeline(DiffusionPipeline):
     @property
     def multiple(self) -> int:
         """Sides of the working picture are multiples of this: 8 px a latent, halved by the UNet three times."""
-        return 2 ** (len(self.vae.config.block_out_channels) + len(self.unet.config.block_out_channels) - 2)
+        return factor_of(self.vae) * 2 ** (len(self.unet.config.block_out_channels) - 1)
 
     @torch.no_grad()
     def __call__(
@@ -122,9 +126,9 @@ class InsightEditPipeline(DiffusionPipeline):
         image: Pictures,
         instruction: str | Sequence[str],
         *,
-        num_inference_steps: int = 100,
-        text_guidance_scale: float = 7.5,
-        image_guidance_scale: float = 1.5,
+        num_inference_steps: int | None = None,
+        text_guidance_scale: float | None = None,
+        image_guidance_scale: float | None = None,
         image_branch_scale: float = 1.0,
         resolution: int | None = None,
         generator: Generators = None,
@@ -139,7 +143,8 @@ class InsightEditPipeline(DiffusionPipeline):
 
         Args:
             image: PIL (EXIF orientation is applied; see-through ones are refused) or uint8 (H, W, 3), any size.
-            num_inference_steps, text_guidance_scale, image_guidance_scale: SmartEdit's; s_T and s_I of `guide`.
+            num_inference_steps, text_guidance_scale, image_guidance_scale: s_T and s_I of `guide`; None: what the
+                checkpoint's `sampling` says, which is SmartEdit's 100, 7.5 and 1.5 for all but small models.
             image_branch_scale: weight of f_img's cross-attention; 0 leaves the text stream alone.
             resolution: px, over the one of the configuration.
             generator: one, or one per picture. Pictures draw from copies: one seed, one image, alone or in a batch.
@@ -151,11 +156,12 @@ class InsightEditPipeline(DiffusionPipeline):
             InputError: what was given cannot be used; no weight has moved.
             BackendError: the model gave numbers that are not finite.
         """
-        guidance = Guidance(text_guidance_scale, image_guidance_scale, image_branch_scale)
-        settings = Settings(num_inference_steps, guidance, output_type, check_mm, keep_constants)
+        steps, text, picture = self._usual(num_inference_steps, text_guidance_scale, image_guidance_scale)
+        guidance = Guidance(text, picture, image_branch_scale)
+        settings = Settings(steps, guidance, output_type, check_mm, keep_constants)
         groups, finish = self._groups(image, instruction, resolution or self.config.resolution, generator)
         edited: dict[int, tuple[Any, bool | None]] = {}
-        with self.progress_bar(total=num_inference_steps * len(groups)) as bar:
+        with self.progress_bar(total=steps * len(groups)) as bar:
             step_end = StepEnd(bar, callback_on_step_end, callback_on_step_end_tensor_inputs)
             for group in groups:
                 edited.update(zip(group.places, self._edit(group, settings, step_end), strict=True))
@@ -163,6 +169,14 @@ class InsightEditPipeline(DiffusionPipeline):
         self.maybe_free_model_hooks()
         images, emits = zip(*(edited[place] for place in sorted(edited)), strict=True)
         return InsightEditOutput(list(images), list(emits) if check_mm else None) if return_dict else (list(images),)
+
+    def _usual(self, steps: int | None, text: float | None, picture: float | None) -> tuple[int, float, float]:
+        usual = SamplingConfig(**self.config.sampling)
+        return (
+            usual.steps if steps is None else steps,
+            usual.text_guidance if text is None else text,
+            usual.image_guidance if picture is None else picture,
+        )
 
     def _groups(
         self, image: Pictures, instruction: str | Sequence[str], side: int, generator: Generators
@@ -188,7 +202,7 @@ class InsightEditPipeline(DiffusionPipeline):
         device, mllm = self._execution_device, self.comprehension
         batch = collate(group.tokens).to(device)
         seen = mllm(batch, vision_pixels(group.images, mllm.eye.size).to(device), check_mm)
-        factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        factor = factor_of(self.vae)
         latent_size = (group.size[1] // factor, group.size[0] // factor)
         return self.bridge(mllm.mm_states(seen.states, batch), seen.v, latent_size), seen.emits_mm
 
@@ -211,6 +225,8 @@ class InsightEditPipeline(DiffusionPipeline):
             for place, t in enumerate(self.scheduler.timesteps):
                 noisy = self.scheduler.scale_model_input(latents, t)
                 eps = predict(noisy.repeat(len(source) // len(z), 1, 1, 1), t)  # (3 B, 4, h, w)
+                if self.config.residual:
+                    eps = eps + source  # the edited latents, which this scheduler takes in place of noise
                 if guidance.needed:
                     full, alone, none = eps.chunk(3)
                     eps = guide(full, alone, none, guidance.text, guidance.image)
@@ -252,15 +268,14 @@ def from_config(config: InsightEditConfig, seed: int = 0) -> InsightEditPipeline
         torch.manual_seed(seed)
         parts = assemble(config)
         parts.bridge.null_text.normal_()
-    scheduler = EulerAncestralDiscreteScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
-    )
     pipeline = InsightEditPipeline(
         **vars(parts),
         tokenizer=toy_tokenizer(config.language.vocabulary),
-        scheduler=scheduler,
+        scheduler=schedule(config.prediction),
         resolution=config.resolution,
         square=config.square,
+        residual=config.prediction == "residual",
+        sampling=asdict(config.sampling),
     )
     for module in (parts.comprehension, parts.bridge, parts.unet, parts.vae):
         module.eval()

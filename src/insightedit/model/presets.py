@@ -12,11 +12,14 @@ from insightedit.model.config import (
     InsightEditConfig,
     LanguageConfig,
     LoraConfig,
+    PixelConfig,
     QFormerConfig,
+    SamplingConfig,
     UNetConfig,
     VaeConfig,
     VisionConfig,
 )
+from insightedit.model.tokens import Prompt
 
 LLAMA_7B = LanguageConfig()
 LLAMA_13B = LanguageConfig(width=5120, layers=40, heads=40, ffn=13824)
@@ -49,11 +52,39 @@ def tiny() -> InsightEditConfig:
     )
 
 
+def scenes() -> InsightEditConfig:
+    """The small model that is trained on rendered scenes and comes with the package: 64 px, pixels for latents.
+
+    It learns everything from nothing, so its prompt is short and its UNet says the change, not the noise.
+    """
+    return InsightEditConfig(
+        language=LanguageConfig(
+            width=128, layers=3, heads=4, ffn=384, vocabulary=1024, mm_tokens=8, max_positions=256, max_text=96
+        ),
+        vision=VisionConfig(width=128, layers=4, heads=4, ffn=512, patch=8, size=64),
+        projector_depth=2,
+        qformer=QFormerConfig(layers=2, width=128, heads=4, ffn=384, queries=32, dropout=0.0),
+        lora=LoraConfig(dropout=0.0),
+        bim=BimConfig(heads=4, ffn=256, mask=True),
+        iaa=IaaConfig(dim=128, width=128, layers=1, heads=4, ffn=256),
+        unet=UNetConfig(
+            channels=(64, 128), resnets=1, heads=4, context=128, groups=8, latent_channels=48, attention=(False, True)
+        ),
+        vae=PixelConfig(factor=4),
+        prediction="residual",
+        prompt=Prompt(system="", question="[cap]", answer="[img]"),
+        sampling=SamplingConfig(steps=10, text_guidance=1.0, image_guidance=1.0),
+        resolution=64,
+        square=True,
+    )
+
+
 PRESETS: dict[str, Callable[[], InsightEditConfig]] = {
     "insightedit-7b": lambda: insightedit(LLAMA_7B),
     "insightedit-13b": lambda: insightedit(LLAMA_13B),
     "smartedit-7b": lambda: smartedit(LLAMA_7B),
     "smartedit-13b": lambda: smartedit(LLAMA_13B),
+    "scenes": scenes,
     "tiny": tiny,
 }
 

@@ -14,7 +14,8 @@ COMMON = (
     "remove delete add put place replace swap turn make paint colour color change the a an to into with by for of on "
     "in object picture left right front behind next red green blue yellow purple orange grey gray black white brown "
     "pink small big large sphere cube cylinder cone metal matte only that is not as same largest smallest "
-    "nearest farthest"
+    "nearest farthest closest leftmost rightmost find look then what it take away get rid erase insert exchange "
+    "recolor shape material disappear cyan"
 ).split()
 
 
