@@ -39,7 +39,7 @@ def test_an_odd_index_is_the_way_back():
 def test_level_and_part_are_as_wanted_and_the_sentence_is_true(share, part):
     one = reader(reasoning=share, part=part)
     for index in range(20):
-        pair, said = one._worded(index, 1)
+        pair, _, said = one._worded(index, 1)
         assert said.level == ("advanced" if share else "simple")
         assert split_of(pair, said) == part and holds(pair, said)
         assert one.example(index, 1).instruction == said.text

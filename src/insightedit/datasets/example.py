@@ -22,6 +22,7 @@ class EditExample:
     target: np.ndarray  # (H, W, 3) uint8 RGB, of the same size
     instruction: str
     mask: np.ndarray | None = None  # (H, W) bool: what changes, where that is known
+    answer: tuple[str, ...] = ()  # the edit in words one by one ("" where none fits), where that is known
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ READERS = {
     "reason_edit": "insightedit.datasets.reason_edit:ReasonEdit",
     "reason_seg": "insightedit.datasets.reason_seg:ReasonSeg",
     "refcoco": "insightedit.datasets.refcoco:RefCOCO",
+    "scene_captions": "insightedit.datasets.rendered:RenderedCaptions",
     "scenes": "insightedit.datasets.rendered:Rendered",
 }
 
