@@ -16,6 +16,7 @@ NAMES = (
     "denoise",
     "comprehension",
     "scenes",
+    "training",
 )
 
 

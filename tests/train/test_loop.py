@@ -1,17 +1,20 @@
 """Training runs, continues bit-equal, stops on bad numbers, and leaves a pipeline that edits."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from PIL import Image
-from train_toys import Toys, goals, settings
+from train_toys import CONFIG, Toys, goals, settings
 
 from insightedit.core.errors import BackendError, ConfigError
-from insightedit.model.pipeline import InsightEditPipeline
+from insightedit.model.pipeline import InsightEditPipeline, from_config
 from insightedit.train import checkpoint
 from insightedit.train.loop import Run
 from insightedit.train.stages import STAGES
+
+POINTING = replace(CONFIG, bim=replace(CONFIG.bim, mask=True))  # with the head that tells where the edit will be
 
 
 def run(out, config=None, source=None, **options) -> Run:
@@ -32,7 +35,7 @@ def weights(one: Run) -> dict[str, torch.Tensor]:
 def test_the_loss_of_a_fixed_batch_falls_in_every_stage(tmp_path, stage):
     drops = {"text": 0, "both": 0, "image": 0, "branch": 0}
     config = settings(stage, updates=14, save_every=100, drops=drops, optim={"rates": {"default": 3e-3}})
-    one = run(tmp_path, config, Toys(period=2, captions=stage == "align"))
+    one = run(tmp_path, config, Toys(period=2, captions=stage == "align"), pipeline=from_config(POINTING))
     draws = one._draws
     one._draws = lambda part: draws(part) if not part.places else draws(type(part)(part.tensors, [0, 1], {}))
     one.train()

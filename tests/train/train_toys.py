@@ -32,7 +32,10 @@ class Toys:
         elif self.talks and number % self.talks == 0:
             example = TalkExample(f"talk-{number}", "toys", source, (("what is it", "a cube"),))
         else:
-            example = EditExample(f"edit-{number}", "toys", "edit", source, 255 - source, words)
+            mask = np.arange(64)[:, None] < np.full(64, 20 + number % 3 * 10)
+            example = EditExample(
+                f"edit-{number}", "toys", "edit", source, 255 - source, words, mask, ("make", "", "red")
+            )
         bad = (Skip("toys", 99, "truncated", "half a file"),) if place == 1 else ()
         return Draw("toys", number, example, bad)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from insightedit.core.errors import InputError
@@ -15,7 +16,16 @@ from insightedit.datasets.example import CaptionExample, EditExample, Example, T
 from insightedit.model.comprehension import Comprehension
 from insightedit.model.editor import EditBatch
 from insightedit.model.pixels import source_pixels, vision_pixels
-from insightedit.model.tokens import CAPTION_PROMPT, QUESTIONS, Prompt, SpecialIds, Tokenizer, TokenSequence, collate
+from insightedit.model.tokens import (
+    CAPTION_PROMPT,
+    IGNORE,
+    QUESTIONS,
+    Prompt,
+    SpecialIds,
+    Tokenizer,
+    TokenSequence,
+    collate,
+)
 from insightedit.model.tokens import sequence as edit_sequence
 from insightedit.model.tokens import talk as talk_sequence
 
@@ -84,14 +94,17 @@ class Batcher:
     def _sequence(self, sample: Sample) -> TokenSequence:
         example, layout = sample.example, self.layout
         if isinstance(example, EditExample):
-            question = QUESTIONS[derive(self.seed, "question", sample.place) % len(QUESTIONS)]
-            prompt = replace(layout.prompt, question=question)
+            prompt = layout.prompt
+            if prompt.question == Prompt.question:  # a model with wording of its own is always asked in that
+                question = QUESTIONS[derive(self.seed, "question", sample.place) % len(QUESTIONS)]
+                prompt = replace(prompt, question=question)
             return edit_sequence(
                 self.tokenizer, example.instruction, layout.special, layout.image_tokens, layout.max_text, prompt
             )
         if isinstance(example, TalkExample):
             return talk_sequence(self.tokenizer, example.rounds, layout.special, layout.image_tokens, layout.max_text)
-        return edit_sequence(self.tokenizer, example.text, layout.special, 0, layout.max_text, CAPTION_PROMPT)
+        prompt = CAPTION_PROMPT if layout.prompt.question == Prompt.question else layout.prompt
+        return edit_sequence(self.tokenizer, example.text, layout.special, 0, layout.max_text, prompt)
 
     def _tensors(self, fits: list[tuple[Sample, TokenSequence]]) -> EditBatch:
         examples = [sample.example for sample, _ in fits]
@@ -105,8 +118,43 @@ class Batcher:
             source=source_pixels([Image.fromarray(one.source) for one in edits], side) if edits else nothing,
             target=source_pixels([Image.fromarray(one.target) for one in edits], side) if edits else nothing,
             editing=torch.tensor([isinstance(one, EditExample) for one in examples]),
+            mask=_masks(edits, side),
+            answer=self._answers(edits),
             ids=[one.id for one in examples],
+            texts=[_words(one) for one in examples],
+            datasets=[one.dataset for one in examples],
         )
+
+    def _answers(self, edits: Sequence[EditExample]) -> torch.Tensor | None:
+        """(E, k) int64, the first token of each word; None where no edit is known in words."""
+        longest = max((len(one.answer) for one in edits), default=0)
+        if not longest:
+            return None
+        answers = torch.full((len(edits), longest), IGNORE)
+        for row, one in enumerate(edits):
+            for place, word in enumerate(one.answer):
+                if word:
+                    answers[row, place] = self.tokenizer(word, add_special_tokens=False).input_ids[0]
+        return answers
+
+
+def _masks(edits: Sequence[EditExample], side: tuple[int, int]) -> torch.Tensor | None:
+    """(E, H, W) bool, if every edit has its mask."""
+    masks = [one.mask for one in edits if one.mask is not None]
+    if not masks or len(masks) < len(edits):
+        return None
+    return torch.stack([_squashed(mask, side) for mask in masks])
+
+
+def _squashed(mask: np.ndarray, side: tuple[int, int]) -> torch.Tensor:
+    """A cell counts if any of it does."""
+    return F.adaptive_max_pool2d(torch.from_numpy(mask)[None].float(), side)[0] > 0
+
+
+def _words(example: Example) -> str:
+    if isinstance(example, EditExample):
+        return example.instruction
+    return example.text if isinstance(example, CaptionExample) else ""
 
 
 def _seen(example: Example, side: int) -> Image.Image:

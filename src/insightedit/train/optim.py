@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
@@ -12,15 +12,34 @@ from insightedit.core.errors import ConfigError
 from insightedit.core.lookup import suggest
 from insightedit.model.editor import GROUPS, InsightEdit, trainable
 from insightedit.train.config import OptimKnobs
+from insightedit.train.muon import MuonAdamW, is_inner
 from insightedit.train.stages import Stage
 
 
-def open_groups(editor: InsightEdit, stage: Stage) -> dict[str, list[nn.Parameter]]:
-    """Let exactly the stage's groups learn -> their parameters; groups that the model lacks are left out."""
-    for _ in trainable(editor, stage.groups):
+def open_groups(editor: InsightEdit, stage: Stage, also: Sequence[str] = ()) -> dict[str, list[nn.Parameter]]:
+    """Let exactly the stage's groups and those in `also` learn -> their parameters; what the model lacks is left out.
+
+    Raises:
+        ConfigError: `also` names no group.
+    """
+    for name in also:
+        if name not in GROUPS:
+            raise ConfigError(f"groups: no group '{name}'", "it is not in the model", suggest(name, GROUPS))
+    wanted = tuple(dict.fromkeys((*stage.groups, *also)))
+    for _ in trainable(editor, wanted):
         pass
     found = editor.groups()
-    return {name: found[name] for name in stage.groups if found[name]}
+    return {name: found[name] for name in wanted if found[name]}
+
+
+def optimiser(groups: dict[str, list[nn.Parameter]], knobs: OptimKnobs, names: dict[int, str]) -> torch.optim.AdamW:
+    """AdamW or Muon with it, as configured; `names` maps id(parameter) to its name. Raises as `adamw`."""
+    plain = adamw(groups, knobs)
+    if knobs.kind == "adamw":
+        return plain
+    every = [parameter for parameters in groups.values() for parameter in parameters]
+    inner = {id(parameter) for parameter in every if is_inner(names[id(parameter)], parameter)}
+    return MuonAdamW(plain.param_groups, inner, betas=knobs.betas, eps=knobs.eps, weight_decay=knobs.weight_decay)
 
 
 def adamw(groups: dict[str, list[nn.Parameter]], knobs: OptimKnobs) -> torch.optim.AdamW:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage. `groups` of `model.editor.GROUPS`; `losses` of `InsightEdit.forward` with their weights."""
+    """One stage. `groups` of `model.editor.GROUPS`; `losses` of `InsightEdit.forward` with their weights, beside which
+    a run may weigh others.
+    """
 
     groups: tuple[str, ...]
     losses: dict[str, float]
@@ -19,6 +21,11 @@ class Stage:
 
 
 STAGES = {
+    # Ours, for models that start from nothing: what is asked and where, before any picture is painted
+    "comprehend": Stage(
+        ("new_rows", "qformer", "bim", "mapper"),
+        {"language": 1.0, "answer": 1.0, "mask": 1.0, "image": 1.0},
+    ),
     "align": Stage(("new_rows", "qformer"), {"language": 1.0, "caption": 1.0}),
     "image_align": Stage(
         ("new_rows", "lora", "qformer", "mapper", "unet"), {"language": 1.0, "diffusion": 1.0, "image": 1.0}

@@ -17,6 +17,8 @@ from insightedit.app.cli.demo import demo
 from insightedit.app.cli.edit import edit
 from insightedit.app.cli.inspect import inspect
 from insightedit.app.cli.scenes import scenes
+from insightedit.app.cli.train import train
+from insightedit.app.cli.train_small import train_small
 
 EPILOG = "Exit codes: 0 done, 1 failed or a promise broken, 2 wrong usage, configuration or input."
 
@@ -31,6 +33,8 @@ app = typer.Typer(
 )
 app.command(epilog=EPILOG)(build)
 app.command(epilog=EPILOG)(inspect)
+app.command(epilog=EPILOG)(train)
+app.command("train-small", epilog=EPILOG)(train_small)
 app.command(epilog=EPILOG)(edit)
 app.command(epilog=EPILOG)(convert)
 app.command(epilog=EPILOG)(scenes)

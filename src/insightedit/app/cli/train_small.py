@@ -1,0 +1,31 @@
+"""`insightedit train-small`: the small model from nothing, as it comes with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train_small(
+    out: Annotated[Path, typer.Argument(help="Folder of the recipe; what it holds already is not done again.")],
+    smoke: Annotated[bool, typer.Option("--smoke", help="A few updates of everything: does it run at all?")] = False,
+    processes: Annotated[
+        int, typer.Option("--processes", "-p", min=1, help="Of one thread each; 1 where there is a GPU.")
+    ] = 2,
+    step: Annotated[str | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Train the small model of rendered scenes: renderer, small CLIP, comprehension, three stages.
+
+    Two to three hours on two cores; stopped at any time, it continues. Leaves OUT/joint/pipeline. See docs/training.md.
+    """
+    from insightedit.app.cli.terminal import say
+    from insightedit.app.small_model import FULL, SMOKE, recipe, see
+
+    scale = SMOKE if smoke else FULL
+    if step == "eye":  # what the recipe asks its own processes for
+        see(out, scale, lambda line: typer.echo(line, err=True))
+        return
+    folder = recipe(out, scale, processes, lambda line: typer.echo(line, err=True))
+    say({"pipeline": str(folder)}, False, lambda: f"The trained pipeline: {folder}")
