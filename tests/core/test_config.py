@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from insightedit.core.config import Knobs, load, parse, preset_path, write
+from insightedit.core.config import Knobs, load, parse, preset_path, validate, write
 from insightedit.core.errors import ConfigError
 from insightedit.core.files import shipped
 
@@ -138,3 +138,14 @@ def test_settings_alone_become_values_read_as_yaml():
     for wrong in ("seed", "=3", "a={"):
         with pytest.raises(ConfigError, match="--set"):
             parse([wrong])
+
+
+def test_a_typo_inside_a_named_section_gets_a_suggestion_from_that_section():
+    class Inner(Knobs):
+        share: float = 0.5
+
+    class Outer(Knobs):
+        parts: dict[str, Inner] = {}
+
+    with pytest.raises(ConfigError, match=r"unknown key 'parts\.mine\.shar'.*Did you mean 'share'"):
+        validate(Outer, {"parts": {"mine": {"shar": 1}}}, "here")

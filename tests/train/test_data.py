@@ -59,7 +59,7 @@ def test_what_passes_the_check_fits_with_every_question(batcher):
     nothing, check = Toys().at(0).example, Fits(batcher)
     longest = next(count for count in range(1, 400) if not _fits(check, replace(nothing, instruction="word " * count)))
     just = replace(nothing, instruction="word " * (longest - 1))
-    lengths = {len(batcher._sequence(Sample(place, just)).ids) for place in range(64)}
+    lengths = {len(batcher.sequence(Sample(place, just)).ids) for place in range(64)}
     assert len(lengths) > 1 and len(QUESTIONS) > 1
 
 

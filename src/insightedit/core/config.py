@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -120,11 +120,13 @@ def _is_section(model: type[BaseModel], key: str) -> bool:
 
 def _section(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
     """Names of the keys that the section at `path` knows."""
+    at: Any = model
     for part in path:
-        if not _is_section(model, str(part)):
-            break
-        model = cast(type[BaseModel], model.model_fields[str(part)].annotation)
-    return list(model.model_fields)
+        if isinstance(at, type) and issubclass(at, BaseModel) and str(part) in at.model_fields:
+            at = at.model_fields[str(part)].annotation
+        elif get_origin(at) is dict:  # a section for each name: any name leads to the same kind
+            at = get_args(at)[1]
+    return list(at.model_fields) if isinstance(at, type) and issubclass(at, BaseModel) else list(model.model_fields)
 
 
 def write(config: Knobs, path: Path, header: str = "") -> None:

@@ -82,7 +82,7 @@ class Batcher:
         for sample in samples:
             left_out |= sample.passed
             try:
-                fits.append((sample, self._sequence(sample)))
+                fits.append((sample, self.sequence(sample)))
             except InputError as error:
                 left_out[sample.example.id] = error.what
         if not fits:
@@ -91,7 +91,12 @@ class Batcher:
         edits = [sample for sample, _ in fits if isinstance(sample.example, EditExample)]
         return Batch(self._tensors(fits), [sample.place for sample in edits], left_out)
 
-    def _sequence(self, sample: Sample) -> TokenSequence:
+    def sequence(self, sample: Sample) -> TokenSequence:
+        """A sample's words as ids.
+
+        Raises:
+            InputError: they do not fit.
+        """
         example, layout = sample.example, self.layout
         if isinstance(example, EditExample):
             prompt = layout.prompt

@@ -107,12 +107,12 @@ class Fits:
         self.batcher = batcher
         nothing = np.zeros((1, 1, 3), np.uint8)
         probe = EditExample("", "", "", nothing, nothing, "it")
-        self.place = max(range(WORDINGS), key=lambda place: len(batcher._sequence(Sample(place, probe)).ids))
+        self.place = max(range(WORDINGS), key=lambda place: len(batcher.sequence(Sample(place, probe)).ids))
 
     def __call__(self, example: Example) -> None:
         """Raises Unfit."""
         try:
-            self.batcher._sequence(Sample(self.place, example))
+            self.batcher.sequence(Sample(self.place, example))
         except InputError as error:
             wanted = f"{self.batcher.layout.max_text} tokens at most, with the prompt"
             raise Unfit("words_do_not_fit", f"{error.what}; {error.why}", wanted) from error
