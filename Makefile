@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow lint bench train-tiny clean
 
 demo: $(VENV)/base  ## a dataset and a page from the example photographs
 	$(BIN)/insightedit demo --out demo
@@ -23,6 +23,9 @@ lint: $(VENV)/dev
 
 bench: $(VENV)/dev  ## measure again what benchmarks/RESULTS.md reports
 	$(BIN)/python -m benchmarks
+
+train-tiny: $(VENV)/dev  ## the small model from nothing, in runs/small; SMOKE=1: a few updates of everything
+	$(BIN)/insightedit train-small runs/small$(if $(SMOKE),-smoke --smoke)
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache
