@@ -1,4 +1,5 @@
-"""The recipe of the small model, step by step, each step continuing where it was: scenes, a small CLIP, four stages.
+"""The recipe of the small model, step by step, each step continuing where it was: scenes, a small CLIP, four stages,
+and packing.
 
 Every stage is `insightedit train` with a configuration of configs/train/tiny, run inside the folder of the recipe, by
 two processes of one thread each where there is no GPU: that is faster than one process of two threads.
@@ -40,26 +41,30 @@ SMOKE = Scale(pairs=64, eye=4, stage=3, batch=8)
 
 
 def recipe(out: Path, scale: Scale, processes: int, tell: Callable[[str], None]) -> Path:
-    """All steps that `out` lacks -> the folder of the trained pipeline.
+    """All steps that `out` lacks -> the folder of the packed pipeline, which `edit --editor scenes --model` takes.
 
     Raises:
         BackendError: a stage failed; its last words are in the message.
     """
     out.mkdir(parents=True, exist_ok=True)
-    tell(f"1/6 scenes: {scale.pairs} pairs")
+    tell(f"1/7 scenes: {scale.pairs} pairs")
     draw(out, scale, processes)
-    tell("2/6 a small CLIP")
+    tell("2/7 a small CLIP")
     if not (out / "eye" / "text_encoder" / "tokenizer_config.json").exists():
         command = ["train-small", ".", "--step", "eye", *(["--smoke"] if scale == SMOKE else [])]
         launch(out, command, processes)
     if not (out / "begin" / "model_index.json").exists():
         begin(out)
     for place, stage in enumerate(STAGES):
-        tell(f"{place + 3}/6 {stage}")
+        tell(f"{place + 3}/7 {stage}")
         if not (out / stage / "pipeline" / "model_index.json").exists():
             config = shipped(f"configs/train/tiny/{stage}.yaml").resolve()
             launch(out, ["train", str(config), "--out", stage, *_changes(stage, scale)], processes)
-    return out / STAGES[-1] / "pipeline"
+    tell("7/7 pack")
+    packed = out / "scenes"
+    if not packed.exists():
+        launch(out, ["train-small", ".", "--step", "pack", *(["--smoke"] if scale == SMOKE else [])], 1)
+    return packed
 
 
 def draw(out: Path, scale: Scale, workers: int) -> None:
@@ -102,6 +107,15 @@ def begin(out: Path) -> None:
         ids = torch.tensor([[BOS, EOS, *[PAD] * (queries - 2)]])
         pipeline.bridge.null_text.copy_(words(ids).last_hidden_state)
     pipeline.save_pretrained(out / "begin")
+
+
+def pack(out: Path, scale: Scale, tell: Callable[[str], None]) -> None:
+    """Step 7, in a process of its own: what was trained -> OUT/scenes."""
+    from insightedit.app.pack import SCENES, WORDED
+    from insightedit.app.pack import pack as packed
+
+    few = scale == SMOKE
+    packed(out / STAGES[-1] / "pipeline", out / "scenes", tell, 80 if few else SCENES, 50 if few else WORDED)
 
 
 def _every(tell: Callable[[str], None], updates: int) -> Callable[[dict[str, float]], None]:

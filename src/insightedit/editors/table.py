@@ -8,6 +8,7 @@ from insightedit.core.lookup import pick
 from insightedit.editors.editor import Editor
 
 EDITORS = {
+    "scenes": "insightedit.editors.scenes:Scenes",  # the small model that comes along
     "insightedit": "insightedit.editors.insightedit:InsightEdit",
     "smartedit": "insightedit.editors.insightedit:SmartEdit",
     "instruct_pix2pix": "insightedit.editors.instruct_pix2pix:InstructPix2Pix",

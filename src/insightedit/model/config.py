@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from insightedit.core.errors import ConfigError
 from insightedit.model.tokens import Prompt
 
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # OpenAI's CLIP, per channel of [0, 1] RGB
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
 
 def _divides(part: str, width: int, heads: int) -> None:
     if heads < 1 or width % heads:

@@ -13,9 +13,8 @@ from PIL import Image
 
 from insightedit.core.errors import InputError, Unfit
 from insightedit.core.image import rgb_pixels
+from insightedit.model.config import CLIP_MEAN, CLIP_STD
 
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # OpenAI's CLIP, per channel of [0, 1] RGB
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 MIN_SIDE = 16  # px: below this there is nothing to edit
 MAX_PIXELS = 100_000_000
 

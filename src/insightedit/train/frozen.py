@@ -23,9 +23,10 @@ from insightedit.core.errors import ConfigError, InputError
 from insightedit.core.files import read_json, write_json
 from insightedit.datasets.example import EditExample
 from insightedit.model.bridging import Bridge
+from insightedit.model.config import CLIP_MEAN, CLIP_STD
 from insightedit.model.editor import EditBatch, moments
 from insightedit.model.pipeline import InsightEditPipeline
-from insightedit.model.pixels import CLIP_MEAN, CLIP_STD, source_pixels
+from insightedit.model.pixels import source_pixels
 from insightedit.train.cache import Encode, Kept, fingerprint
 from insightedit.train.config import TrainConfig
 from insightedit.train.data import Source

@@ -22,7 +22,15 @@ def edit(
     instruction: Annotated[str | None, typer.Argument(help="What to change. A table has its own.")] = None,
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="File (.png .jpg .webp) or folder for the results.")],
-    editor: Annotated[str, typer.Option("--editor", "-e", help="Who edits; see docs/editing.md.")] = "insightedit",
+    editor: Annotated[
+        str | None,
+        typer.Option(
+            "--editor",
+            "-e",
+            help="Who edits; see docs/editing.md. Default: insightedit where a model is named, else scenes, the small "
+            "model that comes along.",
+        ),
+    ] = None,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Folder or hub id of weights; default: the editor's own.")
     ] = None,
@@ -59,7 +67,7 @@ def edit(
         "dtype": dtype,
     }
     values = {name: value for name, value in named.items() if value is not None}
-    who = make(editor, **values | parse(settings or ()))
+    who = make(editor or ("insightedit" if model else "scenes"), **values | parse(settings or ()))
     behind = None if background is None else colour(background)
     with _warnings():
         if image.is_dir() or image.suffix.lower() in TABLES:

@@ -18,14 +18,18 @@ def train_small(
 ) -> None:
     """Train the small model of rendered scenes: renderer, small CLIP, comprehension, three stages.
 
-    Two to three hours on two cores; stopped at any time, it continues. Leaves OUT/joint/pipeline. See docs/training.md.
+    Stopped at any time, it continues. Leaves OUT/scenes, for `insightedit edit --editor scenes --model OUT/scenes`. See
+    docs/training.md.
     """
     from insightedit.app.cli.terminal import say
-    from insightedit.app.small_model import FULL, SMOKE, recipe, see
+    from insightedit.app.small_model import FULL, SMOKE, pack, recipe, see
+
+    def tell(line: str) -> None:
+        typer.echo(line, err=True)
 
     scale = SMOKE if smoke else FULL
-    if step == "eye":  # what the recipe asks its own processes for
-        see(out, scale, lambda line: typer.echo(line, err=True))
+    if step is not None:  # what the recipe asks its own processes for
+        {"eye": see, "pack": pack}[step](out, scale, tell)
         return
-    folder = recipe(out, scale, processes, lambda line: typer.echo(line, err=True))
-    say({"pipeline": str(folder)}, False, lambda: f"The trained pipeline: {folder}")
+    folder = recipe(out, scale, processes, tell)
+    say({"model": str(folder)}, False, lambda: f"The trained model: {folder}")
