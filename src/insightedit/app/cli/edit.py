@@ -16,21 +16,15 @@ if TYPE_CHECKING:
     from insightedit.editors.editor import Editor
     from insightedit.editors.jobs import Job
 
+WHO = "Who edits; see docs/editing.md. Default: insightedit if a model is named, else scenes, the small one at hand."
+
 
 def edit(
     image: Annotated[Path, typer.Argument(help="A picture; a folder of them; or a .csv or .jsonl of edits.")],
     instruction: Annotated[str | None, typer.Argument(help="What to change. A table has its own.")] = None,
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="File (.png .jpg .webp) or folder for the results.")],
-    editor: Annotated[
-        str | None,
-        typer.Option(
-            "--editor",
-            "-e",
-            help="Who edits; see docs/editing.md. Default: insightedit where a model is named, else scenes, the small "
-            "model that comes along.",
-        ),
-    ] = None,
+    editor: Annotated[str | None, typer.Option("--editor", "-e", help=WHO)] = None,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Folder or hub id of weights; default: the editor's own.")
     ] = None,
