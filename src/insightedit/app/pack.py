@@ -83,7 +83,7 @@ def merged(mllm: Comprehension) -> Comprehension:
     if config["lora_config"] is not None:
         merge(part, LoraConfig(**config["lora_config"]))
     names = ("language_config", "vision_config", "projector_depth", "prompt")
-    plain = Comprehension(lora_config=None, **{name: config[name] for name in names})
+    plain: Comprehension = Comprehension(lora_config=None, **{name: config[name] for name in names})
     plain.load_state_dict(part.tensors)
     plain.eval()
     return plain

@@ -136,7 +136,9 @@ def _require(pipeline: InsightEditPipeline) -> None:
 
 def _shuffled(pipeline: InsightEditPipeline) -> InsightEditPipeline:
     """A copy with random weights: the optimiser would make one of two that happen to be equal, as fresh biases are."""
-    parts = {name: deepcopy(part) for name, part in pipeline.components.items() if isinstance(part, nn.Module)}
+    parts: dict[str, Any] = {
+        name: deepcopy(part) for name, part in pipeline.components.items() if isinstance(part, nn.Module)
+    }
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         for part in parts.values():
@@ -144,7 +146,7 @@ def _shuffled(pipeline: InsightEditPipeline) -> InsightEditPipeline:
                 if tensor.is_floating_point():
                     tensor.normal_(std=0.05)
     others = {name: part for name, part in pipeline.components.items() if name not in parts}
-    options = {name: pipeline.config[name] for name in ("resolution", "square", "residual", "sampling")}
+    options: dict[str, Any] = {name: pipeline.config[name] for name in ("resolution", "square", "residual", "sampling")}
     return InsightEditPipeline(**parts, **others, **options)
 
 
