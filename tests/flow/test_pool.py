@@ -7,11 +7,15 @@ import pickle
 import time
 from typing import ClassVar
 
+import heavy
 import pytest
+from heavy import Computing, Heavy, HeavyKnobs, Light, Other
 from toys import Lossy, Number, Plus, Times, Toy, ToyKnobs
 
+from insightedit.core.errors import ConfigError, Stop, Unfit
 from insightedit.core.record import Reject
 from insightedit.flow.pool import Pool
+from insightedit.flow.step import Place
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +126,88 @@ def test_a_failure_in_the_driver_stops_the_pool():
 def test_steps_and_their_knobs_travel():
     step = pickle.loads(pickle.dumps(Plus(ToyKnobs(by=7), seed=3)))  # noqa: S301 - our own bytes
     assert (step.knobs.by, step.seed) == (7, 3)
+
+
+def told_by(pool: Pool, step: Heavy, count: int = 8) -> list[list[str]]:
+    """What each item was told of the process that it was in: id, GPUs, setups, torch, size of the batch."""
+    size = step.portion()
+    results = work(pool, [Toy(number) for number in range(count)], step, size)
+    return [result.blob.decode().split() for result in results]
+
+
+@pytest.fixture(scope="module")
+def with_gpus():
+    with Pool(1, 20, devices=["7", "MIG-8"]) as pool:
+        yield pool
+
+
+def test_a_step_with_a_model_runs_in_workers_that_own_one_gpu_each_and_see_no_other(with_gpus):
+    told = told_by(with_gpus, Heavy(HeavyKnobs()))
+    assert {(process, gpu) for process, gpu, *_ in told} == {(told[0][0], "7"), (told[2][0], "MIG-8")}
+    assert {setups for _, _, setups, *_ in told} == {"1"}, "a model is loaded once per worker"
+    assert {torch for *_, torch, _ in told} == {"False"}, "torch must not have looked for GPUs before"
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Computing(HeavyKnobs()),
+        Heavy(HeavyKnobs(place=Place(device="cpu"))),
+        Heavy(HeavyKnobs(place=Place(device_share=0))),
+    ],
+)
+def test_steps_without_a_model_or_for_another_device_run_in_ordinary_workers(with_gpus, step):
+    assert {gpu for _, gpu, *_ in told_by(with_gpus, step)} == {"all"}
+
+
+def test_without_a_gpu_a_step_with_a_model_runs_in_ordinary_workers(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with Pool(1, 20) as pool:
+        assert len(told_by(pool, Heavy(HeavyKnobs()))) == 8 and pool.owners == []
+
+
+def test_a_worker_lets_go_of_the_models_used_longest_ago_when_the_next_do_not_fit_beside_them():
+    Heavy.told.clear()
+    with Pool(0, 20) as pool:
+        for step in (Heavy, Computing, Light, Heavy, Other, Light, Heavy):
+            work(pool, [Toy(0)], step(HeavyKnobs()))
+    assert Heavy.told == [
+        "+heavy", "heavy", "+computing", "computing", "+light", "light",  # 0.6 + 0.4: both stay
+        "heavy", "-light", "-heavy", "+other", "other",  # 0.6 beside 0.6 + 0.4 does not fit
+        "+light", "light", "-other", "+heavy", "heavy",
+    ]  # fmt: skip
+
+
+def test_a_released_step_is_set_up_again_as_the_same_object_so_that_it_can_keep_its_model_in_main_memory():
+    with Pool(0, 20) as pool:
+        setups = [told_by(pool, step(HeavyKnobs()), 1)[0][2] for step in (Heavy, Other, Heavy, Other)]
+    assert setups == ["1", "1", "2", "2"]
+
+
+def test_the_batch_size_is_a_knob(with_gpus):
+    for size in (1, 3):
+        told = told_by(with_gpus, Heavy(HeavyKnobs(place=Place(batch_size=size))), 3)
+        assert {batch for *_, batch in told} == {str(size)}
+
+
+@pytest.mark.parametrize(("deed", "kind"), [("stop", Stop), ("config", ConfigError)])
+def test_errors_that_are_no_item_s_fault_leave_the_pool_as_they_are(with_gpus, deed, kind):
+    with pytest.raises(kind):
+        work(with_gpus, [Toy(number, deed) for number in range(4)], Heavy(HeavyKnobs()))
+
+
+def test_a_function_can_run_apart(with_gpus):
+    import os
+
+    word, process = asyncio.run(with_gpus.apart(heavy.shout, "loud")).split()
+    assert word == "LOUD" and int(process) != os.getpid()
+    with pytest.raises(KeyError, match="broken"):
+        asyncio.run(with_gpus.apart(heavy.fall, "broken"))
+    with pytest.raises(Unfit) as blamed:
+        asyncio.run(with_gpus.apart(heavy.fall, "die"))
+    assert (blamed.value.reason, blamed.value.seen) == ("worker_died", "exit code 3, 2 times")
+
+
+def test_a_function_apart_that_hangs_is_given_up():
+    with Pool(1, 1) as pool, pytest.raises(Unfit, match="timed_out: more than 1 s"):
+        asyncio.run(pool.apart(time.sleep, 60))

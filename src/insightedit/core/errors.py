@@ -42,6 +42,14 @@ class BackendError(InsightEditError):
     """A back end (classical or neural) could not answer."""
 
 
+class Stop(BackendError):
+    """No further question of this run can be answered: the budget is spent, the key refused, the service down.
+
+    Steps let it through instead of rejecting an item for it. The run then begins nothing new, waits for what is under
+    way and ends with this error; what is finished stays, and the same command continues.
+    """
+
+
 class UnknownName(ConfigError):
     """A name that is not in a table; see `core.lookup.pick`."""
 

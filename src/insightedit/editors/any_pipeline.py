@@ -17,7 +17,8 @@ from pydantic import Field
 from insightedit.core.errors import ConfigError
 from insightedit.core.files import read_json
 from insightedit.core.lookup import suggest
-from insightedit.editors import sizes, weights
+from insightedit.core.weights import INDEX, load_pipeline
+from insightedit.editors import sizes
 from insightedit.editors.diffusion import DiffusionEditor, DiffusionSettings, Resolution, Scale
 
 if TYPE_CHECKING:
@@ -57,10 +58,10 @@ class AnyPipeline(DiffusionEditor):
 
     def _load(self, dtype: torch.dtype) -> Any:
         folder = self._folder()
-        named = self.settings.pipeline_class or str(read_json(folder / weights.INDEX).get("_class_name"))
+        named = self.settings.pipeline_class or str(read_json(folder / INDEX).get("_class_name"))
         pipeline = pipeline_named(named)
         self._call_names = names(pipeline, self.settings)
-        return weights.load(pipeline, folder, dtype)
+        return load_pipeline(pipeline, folder, dtype)
 
     def _edit(self, image: np.ndarray, instruction: str, seed: int) -> np.ndarray:
         takes = inspect.signature(type(self.pipe).__call__).parameters

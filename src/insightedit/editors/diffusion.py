@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from insightedit.core.config import Knobs
+from insightedit.core.device import DTYPES, device_of, dtype_of, need_models, quiet
 from insightedit.core.errors import BackendError, ConfigError
 from insightedit.core.lookup import suggest
 from insightedit.editors import weights
@@ -17,8 +18,6 @@ from insightedit.editors.editor import Editor
 
 if TYPE_CHECKING:
     import torch
-
-DTYPES = ("auto", "float32", "float16", "bfloat16")
 
 
 def _dtype(name: str) -> str:
@@ -81,10 +80,10 @@ class DiffusionEditor(Editor):
 
     def _setup(self) -> None:
         self._named()  # before seconds of imports
-        weights.need_models()
-        device = weights.device_of(self.settings.device)  # before gigabytes are read
-        with weights.quiet():
-            self.pipe = self._load(weights.dtype_of(self.settings.dtype, device))
+        need_models()
+        device = device_of(self.settings.device)  # before gigabytes are read
+        with quiet():
+            self.pipe = self._load(dtype_of(self.settings.dtype, device))
             self.pipe.set_progress_bar_config(disable=True)  # `on_step` tells; a batch has a bar of its own
             self._place(device)
 
@@ -105,8 +104,8 @@ class DiffusionEditor(Editor):
 
     def _deciding(self) -> dict[str, Any]:
         """All settings but where it runs; "auto" dtype as the one it comes to here."""
-        weights.need_models()
-        dtype = weights.dtype_of(self.settings.dtype, weights.device_of(self.settings.device))
+        need_models()
+        dtype = dtype_of(self.settings.dtype, device_of(self.settings.device))
         return super()._deciding() | {
             "device": None,
             "offload": None,

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from insightedit.editors import weights
+from insightedit.core.weights import load_pipeline
 from insightedit.editors.diffusion import DiffusionEditor, DiffusionSettings, Resolution, Scale
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class InsightEdit(DiffusionEditor):
         from insightedit.model.pipeline import from_preset
 
         if self.settings.model != TINY:
-            return weights.load(self._pipeline(), self._folder(), dtype)
+            return load_pipeline(self._pipeline(), self._folder(), dtype)
         log.warning("model 'tiny' has random weights: it is untrained, and its pictures show no edit")
         return from_preset(TINY, TINY_SEED).to(dtype)
 

@@ -12,7 +12,8 @@ from PIL import Image
 from pydantic import Field
 
 from insightedit.core.errors import InputError
-from insightedit.editors import sizes, weights
+from insightedit.core.weights import load_pipeline
+from insightedit.editors import sizes
 from insightedit.editors.diffusion import DiffusionEditor, DiffusionSettings, Resolution, Scale, to_uint8
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class InstructPix2Pix(DiffusionEditor):
         from diffusers import EulerAncestralDiscreteScheduler
 
         folder = self._folder()
-        pipe = weights.load(self._pipeline(), folder, dtype)
+        pipe = load_pipeline(self._pipeline(), folder, dtype)
         seen, wanted = pipe.unet.config.in_channels, 2 * pipe.vae.config.latent_channels
         if seen != wanted:
             why = f"its UNet takes {seen} channels, not {wanted}: noisy latents and the picture's"

@@ -1,16 +1,24 @@
-"""The local executor: asyncio over shards, processes for the work, a commit per shard and step."""
+"""The local executor: asyncio over shards, processes for the work, a commit per shard and step.
+
+Steps that compute send batches to the pool; steps that ask others (`AsyncStep`) are awaited here, and what was paid for
+goes through the shard's journal. `Brake` says how a run ends before its end.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from insightedit.core.record import Record, Reject
+from insightedit.flow import journal
+from insightedit.flow.brake import Brake, Ending
+from insightedit.flow.journal import Journal
 from insightedit.flow.manifest import Done, Manifest
 from insightedit.flow.pool import Pool
-from insightedit.flow.step import Item, Step
+from insightedit.flow.step import ENDS_RUN, AsyncStep, Context, Item, Step
 
 LANES = 2  # shards in flight: the next one fills the workers while the last batches of the first run out
 
@@ -54,6 +62,7 @@ class Line:
 
     def __init__(self, steps: Sequence[Step[Any, Any]], source: str, manifest: Manifest) -> None:
         self.steps, self.manifest = steps, manifest
+        self.asking = [step for step in steps if isinstance(step, AsyncStep)]
         self.marks: dict[str, str] = {}
         before = source
         for step in steps:
@@ -61,6 +70,10 @@ class Line:
 
     def is_done(self, shard: int, step: Step[Any, Any]) -> bool:
         return self.manifest.done(shard, step.name, self.marks[step.name]) is not None
+
+    def is_settled(self, shard: int) -> bool:
+        """Whether no step of the shard needs its journal any more."""
+        return all(self.is_done(shard, step) for step in self.asking)
 
     def join(self, shard: int, step: Step[Any, Any], items: Sequence[Item], heavy: bool) -> list[Item]:
         """The items that passed `step`, each with what it found; read from disk."""
@@ -91,53 +104,150 @@ class Line:
             yield items, rejects
 
 
-async def run(line: Line, shards: Iterable[Shard], pool: Pool, progress: Progress) -> None:
-    """Do whatever is not done. Each step of each shard is committed on its own: a kill costs one step of a shard."""
+async def run(line: Line, shards: Iterable[Shard], pool: Pool, progress: Progress, lanes: int = LANES) -> None:
+    """Do whatever is not done. Each step of each shard is committed on its own: a kill costs one step of a shard.
+
+    Args:
+        line: the steps.
+        shards: the work.
+        pool: of workers.
+        progress: told about every step.
+        lanes: shards in flight. Each holds its items in memory, pictures too where a step needs them; more lanes keep
+            asynchronous steps and several GPUs busy.
+
+    Raises:
+        Stop: no more can be asked; what is finished stays.
+        OutputError: the disk is full.
+        KeyboardInterrupt: Ctrl-C or SIGTERM, after the answers under way were kept.
+    """
+    journal.sweep(line.manifest.root, line.is_settled)
+    brake = Brake()
+    this = _Run(line, pool, progress, brake)
     waiting = iter(shards)
-    # gather, not a TaskGroup: the first error leaves as itself, and asyncio.run cancels the other lane
-    await asyncio.gather(*(_lane(line, waiting, pool, progress) for _ in range(LANES)))
+    try:
+        with brake.on_signals():
+            await brake.until_done(asyncio.gather(*(this.lane(waiting) for _ in range(lanes))))
+    finally:
+        await this.disconnect()
 
 
-async def _lane(line: Line, waiting: Iterator[Shard], pool: Pool, progress: Progress) -> None:
-    for shard in waiting:  # shared by the lanes; asyncio switches only at an await, so each shard is taken once
-        await _run_shard(line, shard, pool, progress)
+class _Run:
+    """One run: what its lanes share."""
 
+    def __init__(self, line: Line, pool: Pool, progress: Progress, brake: Brake) -> None:
+        self.line, self.pool, self.progress, self.brake = line, pool, progress, brake
+        self.gates = {step.name: asyncio.Semaphore(step.place.in_flight) for step in line.asking}
+        self.connecting = asyncio.Lock()
+        self.connected: list[AsyncStep[Any, Any]] = []
 
-async def _run_shard(line: Line, shard: Shard, pool: Pool, progress: Progress) -> None:
-    items: list[Item] = list(shard.items)
-    for index, step in enumerate(line.steps):
-        missing = [later for later in line.steps[index:] if not line.is_done(shard.number, later)]
-        if not missing:
-            for later in line.steps[index:]:
-                progress.advance(later.name, len(shard.items))
-            return
-        if line.is_done(shard.number, step):
-            heavy = any(step.name in later.needs for later in missing)
-            items = line.join(shard.number, step, items, heavy)
-            progress.advance(step.name, len(shard.items))
+    async def lane(self, waiting: Iterator[Shard]) -> None:
+        """Take shards until there is none. Errors pull the brake: it knows what to wait for before the run ends."""
+        try:
+            for shard in waiting:  # shared by the lanes; asyncio switches only at an await, so each is taken once
+                await self.shard(shard)
+                if self.brake.error is not None:
+                    return
+        except Ending:
+            pass  # the brake knows why
+        except Exception as error:  # noqa: BLE001 - raised by `until_done`, as itself
+            self.brake.pull(error)
+
+    async def shard(self, shard: Shard) -> None:
+        line, progress = self.line, self.progress
+        items: list[Item] = list(shard.items)
+        for index, step in enumerate(line.steps):
+            missing = [later for later in line.steps[index:] if not line.is_done(shard.number, later)]
+            if not missing:
+                for later in line.steps[index:]:
+                    progress.advance(later.name, len(shard.items))
+                return
+            if self.brake.error is not None:
+                return
+            if line.is_done(shard.number, step):
+                heavy = any(step.name in later.needs for later in missing)
+                items = line.join(shard.number, step, items, heavy)
+                progress.advance(step.name, len(shard.items))
+            else:
+                progress.advance(step.name, len(shard.items) - len(items))  # those that left before it
+                items = await self.step(shard.number, step, items)
+
+    async def step(self, shard: int, step: Step[Any, Any], items: list[Item]) -> list[Item]:
+        """Do a step on a shard and commit it; the items that passed."""
+        started = time.perf_counter()
+        sent = step.arrange(items)
+        if isinstance(step, AsyncStep):
+            results, cpu_s = await self.asked(shard, step, sent)
         else:
-            progress.advance(step.name, len(shard.items) - len(items))  # those that left before it
-            items = await _run_step(line, shard.number, step, items, pool, progress)
+            results, cpu_s = await self.computed(step, sent)
+        kept = [(item, result) for item, result in zip(items, results, strict=True) if not isinstance(result, Reject)]
+        rejects = [result for result in results if isinstance(result, Reject)]
+        found = [(item.key, value) for item, value in kept]
+        mark, wall_s = self.line.marks[step.name], time.perf_counter() - started
+        await asyncio.to_thread(
+            self.line.manifest.commit, shard, step.name, mark, found, rejects, step.value, cpu_s, wall_s
+        )
+        if isinstance(step, AsyncStep) and self.line.is_settled(shard):
+            journal.path_of(self.line.manifest.root, shard).unlink(missing_ok=True)
+        return [item.with_value(step.name, value) for item, value in kept]
 
+    async def computed(self, step: Step[Any, Any], items: Sequence[Any]) -> tuple[list[Record | Reject], float]:
+        """Results in order and their CPU seconds, from the pool."""
+        size = step.portion()
 
-async def _run_step(
-    line: Line, shard: int, step: Step[Any, Any], items: list[Item], pool: Pool, progress: Progress
-) -> list[Item]:
-    sent = step.arrange(items)
-    batches = [sent[at : at + step.batch_size] for at in range(0, len(sent), step.batch_size)]
+        async def one(batch: Sequence[Any]) -> tuple[list[Record | Reject], float]:
+            results = await self.pool.run(step, self.line.marks[step.name], batch)
+            self.progress.advance(step.name, len(batch))
+            return results
 
-    async def one(batch: Sequence[Any]) -> tuple[list[Record | Reject], float]:
-        results = await pool.run(step, line.marks[step.name], batch)
-        progress.advance(step.name, len(batch))
-        return results
+        answers = await asyncio.gather(*(one(items[at : at + size]) for at in range(0, len(items), size)))
+        return [result for results, _ in answers for result in results], sum(seconds for _, seconds in answers)
 
-    answers = await asyncio.gather(*(one(batch) for batch in batches))
-    results = [result for answer, _ in answers for result in answer]
-    kept = [(item, result) for item, result in zip(items, results, strict=True) if not isinstance(result, Reject)]
-    rejects = [result for result in results if isinstance(result, Reject)]
-    found = [(item.key, value) for item, value in kept]
-    cpu_s = sum(seconds for _, seconds in answers)
-    await asyncio.to_thread(
-        line.manifest.commit, shard, step.name, line.marks[step.name], found, rejects, step.value, cpu_s
-    )
-    return [item.with_value(step.name, value) for item, value in kept]
+    async def asked(
+        self, shard: int, step: AsyncStep[Any, Any], items: Sequence[Any]
+    ) -> tuple[list[Record | Reject], float]:
+        """Results in order; no CPU seconds, for the driver's are not told apart by step.
+
+        Raises:
+            Ending, Stop, OutputError, ConfigError: an item has no result; by then every item under way is through.
+        """
+        await self.connect(step)
+        kept = Journal(journal.path_of(self.line.manifest.root, shard))
+        try:
+            context = Context(kept, self.pool.apart)
+            answers = await asyncio.gather(*(self.one(step, item, context) for item in items), return_exceptions=True)
+        finally:
+            kept.close()
+        results: list[Record | Reject] = []
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+            results.append(answer)
+        return results, 0.0
+
+    async def one(self, step: AsyncStep[Any, Any], item: Any, context: Context) -> Record | Reject:
+        """The result of one item, once there is room for it.
+
+        Raises:
+            Stop, OutputError, ConfigError: no answer, or none that could be kept; the brake is pulled.
+            Ending: it was not begun.
+        """
+        async with self.gates[step.name], self.brake.admitted():
+            try:
+                result: Record | Reject = await step.one(item, context)
+            except ENDS_RUN as error:
+                self.brake.pull(error)
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever happens to one item, the others keep their results
+                result = step.failed(item, error)
+        self.progress.advance(step.name, 1)
+        return result
+
+    async def connect(self, step: AsyncStep[Any, Any]) -> None:
+        async with self.connecting:  # two lanes may come to a step at once
+            if step not in self.connected:
+                await step.connect()
+                self.connected.append(step)
+
+    async def disconnect(self) -> None:
+        for step in self.connected:
+            await step.disconnect()

@@ -32,6 +32,7 @@ class Done:
     came_in: int
     cpu_s: float
     bytes: int
+    wall_s: float = 0.0  # from the first item sent to the last result; waiting for workers and answers counts
 
 
 class Manifest:
@@ -64,6 +65,7 @@ class Manifest:
         rejects: Sequence[Reject],
         kind: type[Record],
         cpu_s: float,
+        wall_s: float = 0.0,
     ) -> None:
         """Write the column group, then the commit record. `found` pairs each kept item's key with its value."""
         path = self._path(shard, step, mark, ".parquet")
@@ -76,6 +78,7 @@ class Manifest:
             "came_in": len(found) + len(rejects),
             "cpu_s": round(cpu_s, 4),
             "bytes": path.stat().st_size,
+            "wall_s": round(wall_s, 4),
         }
         write_json(self._path(shard, step, mark, ".done.json"), done)
 

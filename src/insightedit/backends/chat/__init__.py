@@ -1,0 +1,1 @@
+"""Asking a multimodal language model behind any OpenAI-compatible endpoint; see docs/chat.md."""

@@ -1,0 +1,1 @@
+"""Pairs of pictures made from words alone: the InstructPix2Pix recipe over Prompt-to-Prompt."""
