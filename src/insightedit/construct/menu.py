@@ -186,7 +186,7 @@ def wishes(work: Work, removal: RemovalKnobs, look: LookKnobs, transplant: Trans
     """All edits worth trying, the kinds and objects taking turns so that a budget cuts them evenly."""
     masked = {thing.object_id for thing in work.objects}
     described = work.value("describe", Description).objects
-    unseen = [thing for thing in described if thing.object_id not in masked]
+    unseen = [thing for thing in described if thing.object_id not in masked and thing.box]  # a name alone is nowhere
     rows = [list(_of_object(work, thing, unseen, removal, look, transplant)) for thing in work.objects]
     for turn in zip_longest(*rows):
         yield from (wish for wish in turn if wish is not None)

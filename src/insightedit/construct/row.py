@@ -300,6 +300,7 @@ def _row(
         mask_area=mask.share,
         border_touch=mask.border_share,
         natural_direction=edit.natural,
+        det_score=thing.det_score if thing else None,
         mask_score=thing.mask_score if thing else None,
         keep_fwd=keep["forward"],
         keep_rev=keep["reverse"],

@@ -100,8 +100,9 @@ class Object(Record):
     detail: str = ""  # detailed caption
     box: list[Small]  # xyxy
     mask: Rle | None = None
-    mask_from: str = ""  # polygon | rle | box
+    mask_from: str = ""  # polygon | rle | box | network
     mask_score: Float | None = None
+    det_score: Float | None = None  # of the detector that found it by its name, 0..1
     rim: Float | None = None  # how well the mask's border separates two colour distributions, 0..1
     area: Small = 0
     colour: str | None = None
