@@ -21,8 +21,6 @@ from insightedit.core.errors import InputError, InsightEditError
 from insightedit.core.files import shipped
 
 CONFIG = "configs/train/tiny/joint.yaml"
-ALL = ("new_rows", "lora", "qformer", "bim", "mapper", "image_head", "image_attention", "unet")
-OF_IAA, OF_BIM = {"mapper", "image_head", "image_attention"}, {"bim"}
 
 
 @dataclass(frozen=True)
@@ -33,10 +31,9 @@ class Variant:
     bim: bool = True
 
     @property
-    def groups(self) -> list[str]:
-        """Of parameters that learn."""
-        absent = (set() if self.iaa else OF_IAA) | (set() if self.bim else OF_BIM)
-        return [name for name in ALL if name not in absent]
+    def frozen(self) -> str:
+        """Groups of parameters that do not learn; those of IAA are not there at all without it."""
+        return "[]" if self.bim else "[bim]"
 
     @property
     def losses(self) -> dict[str, float]:
@@ -98,7 +95,7 @@ def train(name: str, recipe: Path, out: Path, settings: argparse.Namespace) -> N
         f"start={start.resolve()}",
         f"updates={settings.updates}",
         f"seed={settings.seed}",
-        f"groups=[{', '.join(variant.groups)}]",
+        f"frozen={variant.frozen}",
         *(f"losses.{loss}={weight}" for loss, weight in variant.losses.items()),
     ]
     words = [word for change in changes for word in ("--set", change)]

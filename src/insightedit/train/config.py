@@ -83,6 +83,7 @@ class TrainConfig(Knobs):
     optim: OptimKnobs = OptimKnobs()
     losses: dict[Loss, float] = {}  # weights over the stage's own
     groups: tuple[str, ...] = ()  # of the model that learn beside the stage's own
+    frozen: tuple[str, ...] = ()  # of the stage's own that do not
     timesteps: Literal["uniform", "high"] = "uniform"  # "high": more often noisy ones
     region: Annotated[float, Field(ge=0)] = 0.0  # how much more an error counts where the edit is; 0: as the paper
     drops: DropKnobs = DropKnobs()

@@ -85,7 +85,7 @@ class Run:
         one = self.pipeline
         parts = Parts(one.comprehension, one.bridge, one.image_attention, one.unet, one.vae)
         editor = network(parts, config, one.config.residual)
-        groups = open_groups(editor, self.stage, config.groups)
+        groups = open_groups(editor, self.stage, config.groups, config.frozen)
         if config.checkpointing:
             checkpoint_activations(parts)
         if config.precision in HALF and "language" not in groups:

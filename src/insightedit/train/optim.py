@@ -16,16 +16,19 @@ from insightedit.train.muon import MuonAdamW, is_inner
 from insightedit.train.stages import Stage
 
 
-def open_groups(editor: InsightEdit, stage: Stage, also: Sequence[str] = ()) -> dict[str, list[nn.Parameter]]:
-    """Let exactly the stage's groups and those in `also` learn -> their parameters; what the model lacks is left out.
+def open_groups(
+    editor: InsightEdit, stage: Stage, also: Sequence[str] = (), frozen: Sequence[str] = ()
+) -> dict[str, list[nn.Parameter]]:
+    """Let exactly the stage's groups and those in `also` learn, but for those in `frozen` -> their parameters; what the
+    model lacks is left out.
 
     Raises:
-        ConfigError: `also` names no group.
+        ConfigError: `also` or `frozen` names no group.
     """
-    for name in also:
+    for name in (*also, *frozen):
         if name not in GROUPS:
             raise ConfigError(f"groups: no group '{name}'", "it is not in the model", suggest(name, GROUPS))
-    wanted = tuple(dict.fromkeys((*stage.groups, *also)))
+    wanted = tuple(name for name in dict.fromkeys((*stage.groups, *also)) if name not in frozen)
     for _ in trainable(editor, wanted):
         pass
     found = editor.groups()

@@ -81,7 +81,7 @@ def plan(config: TrainConfig, processes: int = 1) -> Plan:
         parts = assemble(preset(config.start)) if config.start in PRESETS else _parts(pipeline_folder(config.start))
     stage = STAGES[config.stage]
     editor = InsightEdit(parts, stage.image_stream)
-    learning = open_groups(editor, stage, config.groups)
+    learning = open_groups(editor, stage, config.groups, config.frozen)
     sizes = {name: sum(p.numel() for p in parameters) for name, parameters in editor.groups().items() if parameters}
     learns = sum(sizes[name] for name in learning)
     small = 4 if config.precision == "no" else 2
