@@ -14,6 +14,7 @@ from insightedit import __version__
 from insightedit.app.cli.build import build
 from insightedit.app.cli.convert import convert
 from insightedit.app.cli.demo import demo
+from insightedit.app.cli.doctor import doctor
 from insightedit.app.cli.edit import edit
 from insightedit.app.cli.inspect import inspect
 from insightedit.app.cli.scenes import scenes
@@ -39,6 +40,7 @@ app.command(epilog=EPILOG)(edit)
 app.command(epilog=EPILOG)(convert)
 app.command(epilog=EPILOG)(scenes)
 app.command(epilog=EPILOG)(demo)
+app.command(epilog=EPILOG)(doctor)
 
 
 def _version(wanted: bool) -> None:
