@@ -42,6 +42,7 @@ from insightedit.core.seed import derive
 Told = tuple[str, str, Query]  # text, form, formula
 Kind = Literal["simple", "advanced"]
 DIRECTIONS: tuple[Direction, Direction] = ("forward", "reverse")
+OTHER_THING = ("transplant", "replacement")  # methods that put another thing in the place of one
 CHOICES = frozenset(["pair", "extreme", "pick"])
 NAMING = CHOICES | {"count"}  # these offer the target by its name, beside others
 HIDDEN = 0.3  # a landmark may be covered by this share of the edit's own mask
@@ -147,7 +148,7 @@ def scene_of(edit: Edit, objects: Sequence[Object], way: Direction) -> Scene:
     thing = next(known for known in objects if known.object_id == edit.object_id)
     before = way == "forward" or edit.task == "remove_add"
     target = looks_before(edit, thing) if before else looks_after(edit, thing)
-    changed = way == "reverse" and (edit.task == "remove_add" or edit.method == "transplant")
+    changed = way == "reverse" and (edit.task == "remove_add" or edit.method in OTHER_THING)
     region = thing.but(mask=edit.mask)
     hidden = [
         other.object_id
@@ -193,7 +194,7 @@ def deed_of(edit: Edit, scene: Scene, way: Direction) -> Deed:
     if way == "reverse":
         new = (edit.object_before, edit.look_before)
     if without_look(edit.object_before) != without_look(edit.object_after or edit.object_before):
-        repainted = edit.natural != "source" if way == "reverse" else edit.method != "transplant"
+        repainted = edit.natural != "source" if way == "reverse" else edit.method not in OTHER_THING
         return exchange(a(_new_name(without_deixis(new[0]), new[1], repainted)))
     if new[1] is None:
         return RESTORE

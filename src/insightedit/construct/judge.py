@@ -25,6 +25,7 @@ class Least(Knobs):
     recolour: float = 0.75
     material: float = 0.85
     transplant: float = 0.90
+    replacement: float = 0.90  # painted by a network
 
 
 class JudgeKnobs(Knobs):
@@ -72,7 +73,7 @@ class Judge(WorkStep[Verdict]):
             outside_equal=equal,
             outside_psnr=psnr,
         )
-        if edit.method in ("removal", "transplant"):
+        if edit.method in ("removal", "transplant", "replacement"):
             features = fill_features(source, edited, support)
             quality, residue = fill_score(features), -features["leftover"]
             return judgement.but(

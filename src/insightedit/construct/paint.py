@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from insightedit.construct.menu import (
     wishes,
     without_others,
 )
+from insightedit.construct.paint_knobs import NetworkKnobs
 from insightedit.construct.photo_step import PhotoStep
 from insightedit.construct.source.scan import open_photo
 from insightedit.construct.work import Painting, Work
@@ -33,6 +35,7 @@ from insightedit.core.image import encode_jpeg
 from insightedit.core.mask import Mask, grow, growth_px
 from insightedit.core.record import Edit, Object, Photo, Picture, Reject, Rle
 from insightedit.core.seed import derive
+from insightedit.flow.step import Place
 
 ENGINE = "insightedit-classical"
 BEST_LOOKS = 4  # the choice falls among so many of the most suitable looks
@@ -40,8 +43,11 @@ Donor = tuple[Photo, Object]
 
 
 class PaintKnobs(Knobs):
-    """Which edits, how many, how they are stored."""
+    """Who paints which edits, how many, how they are stored."""
 
+    backend: Literal["classical", "networks"] = "classical"
+    networks: NetworkKnobs = NetworkKnobs()
+    place: Place = Place()
     max_edits: int = 8  # painted per photo; composed ones come on top
     compose: bool = True
     jpeg_quality: int = 95
@@ -89,7 +95,7 @@ class Paint(PhotoStep[Painting]):
 
     def one(self, work: Work) -> Painting:
         image = self.open(work)
-        source = _picture(image, self.knobs.jpeg_quality)
+        source = stored(image, self.knobs.jpeg_quality)
         edits: list[Edit] = []
         rejects: list[Reject] = []
         pictures = [source]
@@ -101,7 +107,7 @@ class Paint(PhotoStep[Painting]):
                 break
             try:
                 result = self._painted(image, work, wish)
-                picture = _picture(result.painted.image, self.knobs.jpeg_quality)
+                picture = stored(result.painted.image, self.knobs.jpeg_quality)
                 edits.append(self._edit(work, wish, result, source, picture))
                 pictures.append(picture)
             except Unfit as error:
@@ -151,10 +157,7 @@ class Paint(PhotoStep[Painting]):
         knobs, mask = self.knobs.removal, mask_of(thing)
         growth = growth_px(mask, knobs.grow_share, knobs.grow_least_px, knobs.grow_most_px)
         hole = grow(mask, growth).full()
-        others = np.zeros_like(hole)
-        for other in work.objects:
-            if other.object_id != thing.object_id and other.mask is not None:
-                others |= mask_of(other).full()
+        others = neighbours(work, thing)
         if knobs.halo:
             hole = with_halo(image, hole, others & ~mask.full())
         hole &= ~strangers(others & ~mask.full(), mask.full())  # a neighbour stays whole; the ground it lies on may not
@@ -183,34 +186,63 @@ class Paint(PhotoStep[Painting]):
         return Result(Painted(placed.image, placed.support | cleared.support), after=donor)
 
     def _edit(self, work: Work, wish: Wish, result: Result, source: Picture, picture: Picture) -> Edit:
-        thing, support = wish.thing, Mask.of(result.painted.support)
-        if not support.area or picture.sha256 == source.sha256:
-            raise Unfit("nothing_changed", thing.name, "a visible edit")
-        removal, after = wish.method == "removal", result.after or thing
-        return Edit(
-            edit_id=edit_id(work.photo.photo_id, thing.object_id, wish.method, result.look, after.object_id),
-            photo_id=work.photo.photo_id,
-            object_id=thing.object_id,
-            task="remove_add" if removal else "replace",
-            method=wish.method,
-            natural="source",
-            category=thing.category,
-            category_after="" if removal else after.category,
-            object_before=thing.name,
-            object_after=None if removal else after.name,
-            detail_before=thing.detail,
-            detail_after=after.detail if result.after else "",
-            look_before=thing.colour,
-            look_after=after.colour if result.after else result.look,
-            source_sha256=source.sha256,
-            edited_sha256=picture.sha256,
-            mask=Rle(**support.rle()),
-            box=list(support.box),
-            mask_share=support.share,
-            border_share=support.border_share,
-            seed=derive(self.seed, thing.object_id, wish.method),
-            engine=f"{ENGINE}/{wish.method}",
-        )
+        thing, after = wish.thing, result.after or wish.thing
+        name = edit_id(work.photo.photo_id, thing.object_id, wish.method, result.look, after.object_id)
+        edit = recorded(name, work, thing, wish.method, result, (source, picture))
+        return edit.but(seed=derive(self.seed, thing.object_id, wish.method), engine=f"{ENGINE}/{wish.method}")
+
+
+def recorded(
+    name: str, work: Work, thing: Object, method: str, result: Result, pictures: tuple[Picture, Picture]
+) -> Edit:
+    """The record of an edit, without seed and engine.
+
+    Args:
+        name: its id.
+        work: of the photograph.
+        thing: what was edited.
+        method: of the edit; "removal" has no thing afterwards.
+        result: what was painted.
+        pictures: source and edited, as stored.
+
+    Raises:
+        Unfit: nothing_changed.
+    """
+    support, (source, picture) = Mask.of(result.painted.support), pictures
+    if not support.area or picture.sha256 == source.sha256:
+        raise Unfit("nothing_changed", thing.name, "a visible edit")
+    removal, after = method == "removal", result.after or thing
+    return Edit(
+        edit_id=name,
+        photo_id=work.photo.photo_id,
+        object_id=thing.object_id,
+        task="remove_add" if removal else "replace",
+        method=method,
+        natural="source",
+        category=thing.category,
+        category_after="" if removal else after.category,
+        object_before=thing.name,
+        object_after=None if removal else after.name,
+        detail_before=thing.detail,
+        detail_after=after.detail if result.after else "",
+        look_before=thing.colour,
+        look_after=after.colour if result.after else result.look,
+        source_sha256=source.sha256,
+        edited_sha256=picture.sha256,
+        mask=Rle(**support.rle()),
+        box=list(support.box),
+        mask_share=support.share,
+        border_share=support.border_share,
+    )
+
+
+def neighbours(work: Work, thing: Object) -> np.ndarray:
+    """The photo's other objects with masks, bool (H, W)."""
+    others = np.zeros((work.photo.height, work.photo.width), bool)
+    for other in work.objects:
+        if other.object_id != thing.object_id and other.mask is not None:
+            others |= mask_of(other).full()
+    return others
 
 
 def is_monochrome(image: np.ndarray) -> bool:
@@ -225,6 +257,7 @@ def edit_id(*parts: object) -> str:
     return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()[:16]
 
 
-def _picture(image: np.ndarray, quality: int) -> Picture:
+def stored(image: np.ndarray, quality: int) -> Picture:
+    """A picture, uint8 RGB (H, W, 3), as it is kept."""
     data = encode_jpeg(image, quality)
     return Picture(sha256=hashlib.sha256(data).hexdigest(), jpeg=data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -18,7 +18,23 @@ from insightedit.flow.step import Step
 Out = TypeVar("Out", bound=Record)
 
 
-class WorkStep(Step[Work, Out]):
+class OfWork:
+    """What steps on `Work` share, whether they compute or ask: mixed into `Step` and `AsyncStep`."""
+
+    name: ClassVar[str]
+    needs: ClassVar[frozenset[str]]
+
+    def reject(self, item: Work, reason: str, seen: str = "", wanted: str = "") -> Reject:
+        """A photograph leaves, or with `.but(object_id=...)` a part of it: the record of it."""
+        photo = item.photo
+        return Reject(step=self.name, reason=reason, photo_id=photo.photo_id, uri=photo.uri, seen=seen, wanted=wanted)
+
+    def arrange(self, items: Sequence[Work]) -> Sequence[Work]:
+        """Pictures stay behind unless the step reads them: they are megabytes each."""
+        return items if "paint" in self.needs else [_without_pictures(work) for work in items]
+
+
+class WorkStep(OfWork, Step[Work, Out]):
     """A step that works on what is known of a photograph, without its pixels.
 
     Subclasses write `one`, which may raise `Unfit` to reject the photograph.
@@ -36,14 +52,6 @@ class WorkStep(Step[Work, Out]):
             return self.one(work)
         except Unfit as error:
             return self.reject(work, error.reason, error.seen, error.wanted)
-
-    def reject(self, item: Work, reason: str, seen: str = "", wanted: str = "") -> Reject:
-        photo = item.photo
-        return Reject(step=self.name, reason=reason, photo_id=photo.photo_id, uri=photo.uri, seen=seen, wanted=wanted)
-
-    def arrange(self, items: Sequence[Work]) -> Sequence[Work]:
-        """Pictures stay behind unless the step reads them: they are megabytes each."""
-        return items if "paint" in self.needs else [_without_pictures(work) for work in items]
 
 
 class PhotoStep(WorkStep[Out]):

@@ -9,11 +9,14 @@ from insightedit.construct.describe import Describe, DescribeKnobs
 from insightedit.construct.instruct import Instruct, InstructKnobs
 from insightedit.construct.judge import Judge, JudgeKnobs
 from insightedit.construct.paint import Paint, PaintKnobs
+from insightedit.construct.paint_networks import PaintByNetworks
 from insightedit.construct.publish import PublishKnobs
 from insightedit.construct.segment import Segment, SegmentKnobs
 from insightedit.construct.source.scan import SourceKnobs
 from insightedit.core.config import Knobs
 from insightedit.flow.step import Step, fingerprint
+
+PAINT = {"classical": Paint, "networks": PaintByNetworks}
 
 
 class Recipe(Knobs):
@@ -40,7 +43,7 @@ class Recipe(Knobs):
         return [
             Describe(self.describe, self.seed),
             Segment(self.segment, self.seed, root, self.source),
-            Paint(self.paint, self.seed, root, self.source),
+            PAINT[self.paint.backend](self.paint, self.seed, root, self.source),
             Instruct(self.instruct, self.seed),
             Judge(self.judge, self.seed),
         ]

@@ -14,6 +14,17 @@ from insightedit.core.record import Edit, Instruction, Judgement, Object, Photo,
 V = TypeVar("V", bound=Record)
 
 
+class Asked(Record):
+    """One question that a language model answered: which words, which model, and what it took. None = not known."""
+
+    prompt: str
+    version: str  # first 12 hex digits of the SHA-256 of the prompt's file
+    model: str  # as the server names what answered
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    usd: float | None = None
+
+
 class Description(Record):
     """Of `describe`: a caption and named objects, not yet with masks that can be trusted."""
 

@@ -90,6 +90,13 @@ class Photo(Record):
     notes: list[Note] = []
 
 
+class Replacement(Record):
+    """What could stand in an object's place, as somebody who looked at the photograph proposes."""
+
+    name: str  # short caption without article
+    detail: str = ""  # how it would look there
+
+
 class Object(Record):
     """A thing in a photograph: what it is called, where it is, what it looks like."""
 
@@ -98,7 +105,7 @@ class Object(Record):
     supercategory: str = ""
     name: str  # short caption without article, "wine bottle"
     detail: str = ""  # detailed caption
-    box: list[Small]  # xyxy
+    box: list[Small]  # xyxy; empty where it is only named, until `segment` finds it
     mask: Rle | None = None
     mask_from: str = ""  # polygon | rle | box | network
     mask_score: Float | None = None
@@ -113,6 +120,7 @@ class Object(Record):
     removable: bool = True
     replaceable: bool = True
     unfit_because: str = ""
+    targets: list[Replacement] = []  # the most believable first
 
 
 class Instruction(Record):
@@ -141,7 +149,7 @@ class Edit(Record):
     photo_id: str
     object_id: str
     task: Task
-    method: str  # removal | recolour | material | transplant | composed
+    method: str  # removal | recolour | material | transplant | replacement | composed
     natural: Literal["source", "edited", "neither"]  # which side is the real photograph
     category: str
     category_after: str = ""

@@ -142,13 +142,13 @@ class Chat:
         if isinstance(outcome, ChatFailure):
             tally.failed[outcome.reason] += 1
             raise outcome
-        if journal and journal.get(request.key) is None:  # another shard's journal: each must be whole on its own
+        if journal is not None and journal.get(request.key) is None:  # of another shard: each must be whole by itself
             await journal.put(request.key, outcome.saved())
         tally.kept += 1
         return replace(outcome, kept=True)
 
     async def _kept_or_new(self, request: ChatRequest[R], journal: Journal | None, tally: Tally) -> Answer[R]:
-        saved = journal.get(request.key) if journal else None
+        saved = journal.get(request.key) if journal is not None else None
         if saved is not None:
             try:
                 answer = Answer.of_saved(saved, request.reply)
@@ -163,7 +163,7 @@ class Chat:
             raise self._judged(failure) from None
         self._given_up = 0
         tally.requests += 1
-        if journal:  # paid for: kept even if the asker is cancelled at this moment
+        if journal is not None:  # paid for: kept even if the asker is cancelled at this moment
             await asyncio.shield(journal.put(request.key, answer.saved()))
         return answer
 
