@@ -9,7 +9,8 @@ import weakref
 import pytest
 
 from insightedit.backends import batching
-from insightedit.backends.batching import BatchSize, in_batches, is_out_of_memory
+from insightedit.backends.batching import BatchSize, in_batches
+from insightedit.core.device import is_out_of_memory
 from insightedit.core.errors import Stop, Unfit
 
 

@@ -28,7 +28,7 @@ from insightedit.backends.chat.settings import (
     need_chat,
     resolve,
 )
-from insightedit.core.errors import ConfigError, InputError, InsightEditError
+from insightedit.core.errors import ConfigError, InputError, InsightEditError, one_line
 from insightedit.core.files import shipped
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def broken(library: str) -> str:
     try:
         importlib.import_module(library)
     except (ImportError, RuntimeError, OSError, AttributeError) as error:
-        return f"{library} cannot be imported: {' '.join(str(error).split())[:200]}"
+        return f"{library} cannot be imported: {one_line(error)}"
     return ""
 
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import yaml
 
 from insightedit.backends.chat.settings import ChatKnobs
-from insightedit.backends.device import HUB_ID
 from insightedit.backends.paint.table import make as make_painter
 from insightedit.backends.segment.table import SEGMENTERS
 from insightedit.core.config import Knobs, load, preset_path
 from insightedit.core.errors import ConfigError, InsightEditError
 from insightedit.core.files import read_json, shipped
 from insightedit.core.lookup import pick, suggest
+from insightedit.core.weights import HUB_ID
 from insightedit.editors.table import EDITORS
 from insightedit.editors.table import make as make_editor
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import gc
-import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from insightedit.core.errors import Stop
+from insightedit.core.device import free_memory, is_out_of_memory
+from insightedit.core.errors import BackendError, InsightEditError, Stop, one_line
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-# how libraries say it where they have no class for it: CUDA, cuDNN and cuBLAS, the CPU, Apple's MPS
-_SAYINGS = ("out of memory", "alloc_failed", "can't allocate memory", "not enough memory")
 
 
 @dataclass
@@ -81,16 +77,27 @@ def _tried(batch: Sequence[T], run: Callable[[Sequence[T]], Sequence[R]]) -> Seq
         return error
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on a GPU or in the machine."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without importing it
-        return True
-    return isinstance(error, RuntimeError) and any(saying in str(error).lower() for saying in _SAYINGS)
+def each_of(
+    what: str, items: Sequence[T], size: int | BatchSize, run: Callable[[Sequence[T]], Sequence[R]], mend: str
+) -> list[R]:
+    """One result per item through `in_batches`; an item without one ends it.
 
+    Args:
+        what: what could not be done, for the error.
+        items, size, run: as `in_batches`.
+        mend: what to do about a failure that is not for want of memory.
 
-def free_memory() -> None:
-    """Give back what nothing refers to any more, on the GPU too if torch is in use."""
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+    Raises:
+        BackendError: one item failed by itself.
+        InsightEditError: as `run` raised it.
+    """
+    results: list[R] = []
+    for result in in_batches(items, size, run):
+        if isinstance(result, InsightEditError):
+            raise result
+        if isinstance(result, Exception):
+            less = "Use another device or dtype float16"
+            why = f"{type(result).__name__}: {one_line(result)}"
+            raise BackendError(what, why, less if is_out_of_memory(result) else mend) from result
+        results.append(result)
+    return results

@@ -24,7 +24,7 @@ from insightedit.construct.promises import Book, Promise, check_row
 from insightedit.construct.reverify import Verifier
 from insightedit.construct.row import ROW_SCHEMA, FunnelLine
 from insightedit.construct.tally import Spread, Tally, Yield
-from insightedit.core.errors import InputError
+from insightedit.core.errors import InputError, one_line
 from insightedit.core.files import inside, sha256_of
 from insightedit.core.record import Record
 
@@ -301,4 +301,4 @@ def _bare(kind: pa.DataType) -> str:
 
 
 def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:140] or type(error).__name__
+    return one_line(error, 140)

@@ -69,3 +69,9 @@ class Unfit(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.seen}, wanted {self.wanted}"
+
+
+def one_line(error: BaseException, limit: int = 300) -> str:
+    """What an exception says, on one line, cut to `limit` characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, ImageOps
 
-from insightedit.core.errors import InputError, Unfit
+from insightedit.core.errors import BackendError, InputError, Unfit
 
 # Decoders that run no other program (no PostScript, no PDF) and that photographs come in. MPO, the JPEG of many phones,
 # is opened by JPEG's; naming it here would be a KeyError in Pillow for every format behind it.
@@ -212,3 +212,15 @@ def encode_mask_png(mask: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(mask.astype(np.uint8) * 255).save(buffer, "PNG", optimize=False, compress_level=6)
     return buffer.getvalue()
+
+
+def to_uint8(pixels: np.ndarray) -> np.ndarray:
+    """What a network painted, float (H, W, 3) in [0, 1] -> uint8.
+
+    Raises:
+        BackendError: its numbers are not finite, which a picture would show as black.
+    """
+    if not np.isfinite(pixels).all():
+        why = "not every pixel is a finite number, as happens when float16 overflows"
+        raise BackendError("the network returned no picture", why, "Use dtype float32 or bfloat16")
+    return np.asarray((pixels * 255).round(), np.uint8)

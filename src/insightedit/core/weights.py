@@ -1,4 +1,4 @@
-"""Weights of diffusers and transformers: loaded whole or not at all.
+"""Weights of diffusers and transformers: found on this disk or the hub, loaded whole or not at all.
 
 Both libraries fill a missing weight with random numbers and say so in a warning; here it is an error.
 """
@@ -8,17 +8,21 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from insightedit.core.errors import InputError, InsightEditError
+from insightedit.core.device import quiet
+from insightedit.core.errors import InputError, InsightEditError, one_line
 from insightedit.core.files import read_json
 
 if TYPE_CHECKING:
     import torch
 
 INDEX = "model_index.json"
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+FILES = ("*.json", "*.safetensors", "*.txt", "*.model")  # configuration, weights, tokenizers; no pickles
 TRUSTED = re.compile(r"diffusers|transformers|insightedit\.model\.\w+")
 FAULTS = ("missing_keys", "mismatched_keys", "error_msgs")
 
@@ -53,18 +57,27 @@ def load_pipeline(
     if "safety_checker" in takes and "feature_extractor" in pipeline._optional_components:
         without["feature_extractor"] = None
     parts: dict[str, Any] = {name: value for name, value in without.items() if name in takes} | dict(instead or {})
-    try:
+    with loading(folder, "Download or convert it again; the reason names what is missing or damaged"):
         for name, entry in read_json(folder / INDEX).items():
             if name in takes and name not in parts and isinstance(entry, list) and (network := _network(*entry)):
                 kind = variant if variant and any((folder / name).glob(f"*.{variant}*")) else None
                 parts[name] = whole(network, folder / name, dtype=dtype, variant=kind, **how)
         return pipeline.from_pretrained(folder, dtype=dtype, local_files_only=True, **parts, **how)
+
+
+@contextmanager
+def loading(what: object, mend: str = "Download it again") -> Iterator[None]:
+    """Whatever fails to load within it is one kind of error.
+
+    Raises:
+        InputError: `what` cannot be loaded, with the library's reason on one line; errors of this package pass.
+    """
+    try:
+        yield
     except InsightEditError:
         raise
-    except Exception as error:  # a damaged folder fails in a dozen ways in five libraries; all mean the same here
-        mend = "Download or convert it again; the reason names what is missing or damaged"
-        why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        raise InputError(f"cannot load {folder}", why, mend) from error
+    except Exception as error:  # damaged files fail in a dozen ways in five libraries; all mean the same here
+        raise InputError(f"cannot load {what}", f"{type(error).__name__}: {one_line(error)}", mend) from error
 
 
 def _network(library: str | None, name: str | None) -> type[Any] | None:
@@ -96,3 +109,68 @@ def whole(network: type[Any], folder: Path, **how: Any) -> Any:
             mend = "Download or convert it again: the rest would be random numbers"
             raise InputError(f"{folder} is partial", why, mend)
     return model
+
+
+# --- where they are ---------------------------------------------------------------------------------------------------
+
+
+def find(model: str, revision: str | None = None, files: Sequence[str] = FILES) -> Path:
+    """A folder, or a hub id whose `files` are downloaded -> the folder on this disk.
+
+    Args:
+        model: a local folder, or a hub id (owner/name).
+        revision: commit, branch or tag of the hub; None for its main branch.
+        files: patterns of what to download.
+
+    Raises:
+        InputError: no such folder, or a hub id that cannot be had.
+    """
+
+    def download() -> str:
+        from huggingface_hub import snapshot_download
+
+        return snapshot_download(model, revision=revision, allow_patterns=list(files))
+
+    return _local(model) or fetched(model, download)
+
+
+def find_pipeline(model: str, revision: str | None, pipeline: type[Any], **how: Any) -> Path:
+    """As `find` for a folder of diffusers: of the hub, only the components that `pipeline` needs; no safety checker.
+
+    Args:
+        model: a local folder, or a hub id.
+        revision: as in `find`.
+        pipeline: the class that will load it.
+        how: use_safetensors, variant: which of several files of one component to take.
+
+    Raises:
+        InputError: as `find`.
+    """
+    return _local(model) or fetched(
+        model, lambda: pipeline.download(model, revision=revision, safety_checker=None, **how)
+    )
+
+
+def _local(model: str) -> Path | None:
+    here = Path(model).expanduser()
+    if here.is_dir():
+        return here
+    if here.exists():
+        raise InputError(f"{here} is a single file", "a folder of weights was expected", "Give the folder")
+    if not HUB_ID.fullmatch(model):
+        raise InputError(f"no model {model}", "it is no folder here and no hub id (owner/name)", "Check the path")
+    return None
+
+
+def fetched(what: str, download: Callable[[], str]) -> Path:
+    """What `download` puts on this disk.
+
+    Raises:
+        InputError: it cannot be had, with the hub's reason on one line.
+    """
+    with quiet():
+        try:
+            return Path(download())
+        except Exception as error:  # the hub's client, its transport and diffusers each raise their own
+            mend = "Check the name, your connection and, for a gated model, `hf auth login`; or give a local folder"
+            raise InputError(f"cannot get {what}", one_line(error), mend) from error

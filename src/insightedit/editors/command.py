@@ -19,9 +19,10 @@ from pydantic import Field
 
 from insightedit.core.config import Knobs
 from insightedit.core.errors import BackendError, ConfigError, Unfit
+from insightedit.core.fingerprint import of_files
 from insightedit.core.image import Limits, decode, encode
 from insightedit.core.lookup import suggest
-from insightedit.editors import fingerprint, sizes
+from insightedit.editors import sizes
 from insightedit.editors.editor import Editor
 
 PLACES = ("source", "instruction", "seed", "output")
@@ -84,7 +85,7 @@ class Command(Editor):
         """The program and every argument that names a file: `python my_editor.py` changes when my_editor.py does."""
         program, *rest = self._template()
         named = [Path(shutil.which(program) or program), *(Path(part) for part in rest if not PLACE.search(part))]
-        return fingerprint.of_files(path for path in named if path.is_file())
+        return of_files(path for path in named if path.is_file())
 
     def _edit(self, image: np.ndarray, instruction: str, seed: int) -> np.ndarray:
         with tempfile.TemporaryDirectory(prefix="insightedit-") as folder:

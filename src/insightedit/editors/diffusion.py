@@ -6,12 +6,12 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import numpy as np
 from pydantic import AfterValidator, Field
 
 from insightedit.core.config import Knobs
-from insightedit.core.device import DTYPES, device_of, dtype_of, need_models, quiet
-from insightedit.core.errors import BackendError, ConfigError
+from insightedit.core.device import DTYPES, place, quiet, where
+from insightedit.core.errors import ConfigError
+from insightedit.core.fingerprint import identity
 from insightedit.core.lookup import suggest
 from insightedit.editors import weights
 from insightedit.editors.editor import Editor
@@ -80,10 +80,9 @@ class DiffusionEditor(Editor):
 
     def _setup(self) -> None:
         self._named()  # before seconds of imports
-        need_models()
-        device = device_of(self.settings.device)  # before gigabytes are read
+        device, dtype = where(self.settings.device, self.settings.dtype)  # before gigabytes are read
         with quiet():
-            self.pipe = self._load(dtype_of(self.settings.dtype, device))
+            self.pipe = self._load(dtype)
             self.pipe.set_progress_bar_config(disable=True)  # `on_step` tells; a batch has a bar of its own
             self._place(device)
 
@@ -92,20 +91,11 @@ class DiffusionEditor(Editor):
         """The pipeline, on the CPU."""
 
     def _place(self, device: torch.device) -> None:
-        if self.settings.offload != "none" and device.type == "cpu":
-            why = "the weights are in main memory already"
-            raise ConfigError(f"cannot offload ({self.settings.offload}) from the CPU", why, "Set offload=none")
-        if self.settings.offload == "model":
-            self.pipe.enable_model_cpu_offload(device=device)
-        elif self.settings.offload == "sequential":
-            self.pipe.enable_sequential_cpu_offload(device=device)
-        else:
-            self.pipe.to(device)
+        place(self.pipe, device, self.settings.offload)
 
     def _deciding(self) -> dict[str, Any]:
         """All settings but where it runs; "auto" dtype as the one it comes to here."""
-        need_models()
-        dtype = dtype_of(self.settings.dtype, device_of(self.settings.device))
+        _, dtype = where(self.settings.device, self.settings.dtype)
         return super()._deciding() | {
             "device": None,
             "offload": None,
@@ -115,7 +105,7 @@ class DiffusionEditor(Editor):
         }
 
     def _weights(self) -> str:
-        return weights.identity(self._folder())
+        return identity(self._folder())
 
     def _generator(self, seed: int) -> torch.Generator:
         import torch
@@ -127,15 +117,3 @@ class DiffusionEditor(Editor):
         if self.on_step is not None:
             self.on_step(step + 1, self.steps or pipe.num_timesteps)
         return tensors
-
-
-def to_uint8(pixels: np.ndarray) -> np.ndarray:
-    """float (H, W, 3) in [0, 1] -> uint8.
-
-    Raises:
-        BackendError: the network's numbers are not finite, which a picture would show as black.
-    """
-    if not np.isfinite(pixels).all():
-        why = "not every pixel is a finite number, as happens when float16 overflows"
-        raise BackendError("the network returned no picture", why, "Use --dtype float32 or bfloat16")
-    return (pixels * 255).round().astype(np.uint8)

@@ -10,8 +10,9 @@ import numpy as np
 
 from insightedit import __version__
 from insightedit.core.config import Knobs, validate
-from insightedit.core.errors import BackendError, ConfigError, InputError, InsightEditError
-from insightedit.editors.fingerprint import digest
+from insightedit.core.device import is_out_of_memory
+from insightedit.core.errors import BackendError, ConfigError, InputError, InsightEditError, one_line
+from insightedit.core.fingerprint import digest
 
 MAX_INSTRUCTION = 10_000  # characters; every text encoder here reads far fewer tokens
 MAX_SEED = 2**63  # exclusive; torch.Generator takes no more
@@ -177,12 +178,6 @@ def _check_image(image: np.ndarray) -> None:
 
 def _failure(what: str, error: Exception) -> BackendError:
     """One line for what a library threw; running out of memory has a mend of its own."""
-    short = isinstance(error, MemoryError) or "out of memory" in str(error).lower()
-    mend = "Lower the resolution, use dtype float16, or set offload=model" if short else "Try other settings"
+    short = "Lower the resolution, use dtype float16, or set offload=model"
+    mend = short if is_out_of_memory(error) else "Try other settings"
     return BackendError(what, f"{type(error).__name__}: {one_line(error)}", mend)
-
-
-def one_line(error: BaseException, limit: int = 300) -> str:
-    """What an exception says, on one line, cut to `limit` characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -12,9 +12,10 @@ from PIL import Image
 from pydantic import Field
 
 from insightedit.core.errors import InputError
+from insightedit.core.image import to_uint8
 from insightedit.core.weights import load_pipeline
 from insightedit.editors import sizes
-from insightedit.editors.diffusion import DiffusionEditor, DiffusionSettings, Resolution, Scale, to_uint8
+from insightedit.editors.diffusion import DiffusionEditor, DiffusionSettings, Resolution, Scale
 
 if TYPE_CHECKING:
     import torch

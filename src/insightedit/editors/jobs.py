@@ -13,10 +13,10 @@ from typing import Any
 
 from insightedit.core.errors import InputError
 from insightedit.core.files import inside
+from insightedit.core.fingerprint import digest
 from insightedit.core.image import OUTPUTS, SUFFIXES
 from insightedit.core.lookup import suggest
 from insightedit.editors.editor import check_instruction, check_seed
-from insightedit.editors.fingerprint import digest
 
 TABLES = (".csv", ".jsonl")
 NEEDED, OPTIONAL = ("image", "instruction"), ("seed", "output")

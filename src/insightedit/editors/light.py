@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from insightedit.core.errors import BackendError, InputError
+from insightedit.core.errors import BackendError, InputError, one_line
 from insightedit.core.files import read_json
 from insightedit.model.config import CLIP_MEAN, CLIP_STD, LanguageConfig, SamplingConfig, VisionConfig
 from insightedit.model.tokens import Prompt, SpecialIds, TokenSequence, sequence
@@ -206,5 +206,5 @@ def _session(graph: Path, weights: dict[str, np.ndarray], keys: dict[str, str]) 
     except OSError as error:
         raise InputError(f"cannot read {graph}", error.strerror or str(error), "Use --editor insightedit") from error
     except Exception as error:  # onnxruntime raises classes of its own for each code
-        raise InputError(f"{graph} does not fit its weights", " ".join(str(error).split())[:300],
+        raise InputError(f"{graph} does not fit its weights", one_line(error),
                          "Use --editor insightedit, or pack the model again") from error  # fmt: skip

@@ -14,9 +14,10 @@ from PIL import Image
 from pydantic import Field
 
 from insightedit.core.errors import ConfigError
-from insightedit.editors import sizes, weights
-from insightedit.editors.diffusion import DiffusionEditor, DiffusionSettings, Scale, to_uint8
-from insightedit.editors.fingerprint import digest
+from insightedit.core.fingerprint import digest, identity
+from insightedit.core.image import to_uint8
+from insightedit.editors import sizes
+from insightedit.editors.diffusion import DiffusionEditor, DiffusionSettings, Scale
 
 if TYPE_CHECKING:
     import torch
@@ -98,7 +99,7 @@ class MGIE(DiffusionEditor):
         return super()._deciding() | {"base": None, "vision": None}  # places, which `_weights` sees into
 
     def _weights(self) -> str:
-        return digest(*(weights.identity(folder) for folder in self._folders()))
+        return digest(*(identity(folder) for folder in self._folders()))
 
     def _edit(self, image: np.ndarray, instruction: str, seed: int) -> np.ndarray:
         size = sizes.size_of(image)

@@ -23,9 +23,8 @@ import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaModel
 
-from insightedit.core.errors import BackendError, InputError
+from insightedit.core.errors import BackendError, InputError, one_line
 from insightedit.core.files import read_json
-from insightedit.editors.editor import one_line
 from insightedit.model.convert.match import Part, fit
 from insightedit.model.convert.read import need, read_folder, read_tensors
 

@@ -19,8 +19,8 @@ from pydantic import Field
 from insightedit.core.config import Knobs
 from insightedit.core.errors import InputError
 from insightedit.core.files import read_json, shipped
+from insightedit.core.fingerprint import of_folder
 from insightedit.editors.editor import Editor
-from insightedit.editors.fingerprint import of_folder
 
 if TYPE_CHECKING:
     from insightedit.editors.light import LightPipeline

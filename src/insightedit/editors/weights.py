@@ -1,20 +1,15 @@
-"""Weights of editors: found or downloaded, and named by what they hold. `core.weights` loads them."""
+"""Weights of editors: found or downloaded. `core.weights` loads them."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from insightedit.core.device import quiet
 from insightedit.core.errors import InputError
-from insightedit.core.weights import INDEX
-from insightedit.editors import fingerprint
-from insightedit.editors.editor import one_line
+from insightedit.core.weights import HUB_ID, INDEX, fetched
 
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-COMMIT = re.compile(r"[0-9a-f]{40}")
 SINGLE_FILES = (".ckpt", ".pt", ".pth", ".bin", ".safetensors")
 
 
@@ -38,25 +33,10 @@ def find(model: str, revision: str | None, pipeline: Callable[[], type[Any]]) ->
         raise InputError(f"{here} is a single file", "editors load the folders of diffusers", mend)
     if _single(here) or not HUB_ID.fullmatch(model):
         raise InputError(f"no model {model}", "it is no folder here and no hub id (owner/name)", "Check the path")
-    return _download(model, revision, pipeline)
+    with quiet():
+        kind = pipeline()
+    return fetched(model, lambda: kind.download(model, revision=revision, safety_checker=None))
 
 
 def _single(path: Path) -> bool:
     return path.suffix in SINGLE_FILES
-
-
-def _download(model: str, revision: str | None, pipeline: Callable[[], type[Any]]) -> Path:
-    with quiet():
-        kind = pipeline()
-        try:
-            return Path(kind.download(model, revision=revision, safety_checker=None))
-        except Exception as error:  # the hub's client, its transport and diffusers each raise their own
-            mend = "Check the name, your connection and, for a gated model, `hf auth login`; or give a local folder"
-            raise InputError(f"cannot get {model}", one_line(error), mend) from error
-
-
-def identity(folder: Path) -> str:
-    """Which weights: the commit for a snapshot of the hub, else a hash of the folder (`fingerprint.of_folder`)."""
-    if folder.parent.name == "snapshots" and COMMIT.fullmatch(folder.name):
-        return folder.name
-    return fingerprint.of_folder(folder)

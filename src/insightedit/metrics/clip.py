@@ -20,11 +20,11 @@ from PIL import Image
 from pydantic import Field
 
 from insightedit.backends.batching import BatchSize, in_batches
-from insightedit.backends.device import find, free, identity, where
 from insightedit.core.config import Knobs
-from insightedit.core.device import quiet
-from insightedit.core.errors import BackendError, InputError, InsightEditError
-from insightedit.core.weights import whole
+from insightedit.core.device import free_memory, quiet, where
+from insightedit.core.errors import BackendError, InputError
+from insightedit.core.fingerprint import identity
+from insightedit.core.weights import find, loading, whole
 
 if TYPE_CHECKING:
     import torch
@@ -77,9 +77,8 @@ class Clip:
     def release(self) -> None:
         """Let the weights go and free the device's memory; the next call loads them again."""
         if self._loaded is not None:
-            device = self._loaded.model.device
             self._loaded = None
-            free(device)
+            free_memory()
 
     def engine(self) -> str:
         """Which weights, for provenance: "model@revision-or-hash". Loads nothing.
@@ -145,16 +144,11 @@ def _load(settings: ClipKnobs, device: torch.device, dtype: torch.dtype) -> _Loa
     with quiet():
         from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-        try:
+        mend = "Give a folder in the layout of openai/clip-vit-large-patch14, or download it again"
+        with loading(f"CLIP from {folder}", mend):
             model = whole(CLIPModel, folder, dtype=dtype).eval().to(device)
             tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
             pixels = CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True)
-        except InsightEditError:
-            raise
-        except Exception as error:  # a damaged folder fails in the ways of three libraries
-            why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            mend = "Give a folder in the layout of openai/clip-vit-large-patch14, or download it again"
-            raise InputError(f"cannot load CLIP from {folder}", why, mend) from error
     mean, std = (np.asarray(values, np.float32) for values in (pixels.image_mean, pixels.image_std))
     return _Loaded(
         model, tokenizer, mean, std, int(model.config.vision_config.image_size), int(model.config.projection_dim)

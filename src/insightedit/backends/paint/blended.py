@@ -14,8 +14,9 @@ import numpy as np
 from pydantic import Field
 
 from insightedit.backends.paint.painter import Canvas
-from insightedit.backends.paint.stock import PipelinePainter, PipelineSettings, need_channels, to_uint8
+from insightedit.backends.paint.stock import PipelinePainter, PipelineSettings, need_channels
 from insightedit.core.errors import ConfigError
+from insightedit.core.image import to_uint8
 
 if TYPE_CHECKING:
     import torch

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from insightedit.backends import device as devices
 from insightedit.backends.paint.painter import Canvas, Painter, PainterSettings, PaintTask
-from insightedit.core.device import quiet
-from insightedit.core.errors import BackendError, ConfigError, InputError, InsightEditError
+from insightedit.core.device import free_memory, place, quiet, where
+from insightedit.core.errors import ConfigError, InputError
 from insightedit.core.files import read_json
+from insightedit.core.fingerprint import identity
+from insightedit.core.image import to_uint8
+from insightedit.core.weights import FILES, find, loading
 
 if TYPE_CHECKING:
     import torch
 
 BASE = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+AGAIN = "Download them again; the reason names what is missing or damaged"
 PARTS = tuple(
     f"{part}/{file}"
     for part, file in (
@@ -58,45 +61,36 @@ class BasedPainter(Painter):
     """A painter made of two folders: what was trained (`model`) and the Stable Diffusion below it (`base`)."""
 
     settings: BasedSettings
-    files: ClassVar[tuple[str, ...]] = devices.FILES  # what is downloaded of `model`
+    files: ClassVar[tuple[str, ...]] = FILES  # what is downloaded of `model`
     base_files: ClassVar[tuple[str, ...]] = PARTS  # and of `base`
 
     pipe: Any = None
     device: torch.device
 
     def engine(self) -> str:
-        """ "name@model+base": `device.identity` of each; a base within the folder of the model is part of that."""
+        """ "name@model+base": `identity` of each; a base within the folder of the model is part of that."""
         apart = [self._folder] if self._base.is_relative_to(self._folder) else [self._folder, self._base]
-        return f"{self.name}@{'+'.join(devices.identity(folder) for folder in apart)}"
+        return f"{self.name}@{'+'.join(identity(folder) for folder in apart)}"
 
     @cached_property
     def _folder(self) -> Path:
         if self.settings.model is None:
             mend = "Give model=FOLDER: the folder that holds its config.json and weights"
             raise ConfigError(f"painter '{self.name}' has no default weights", "none are on the hub as a model", mend)
-        return devices.find(self.settings.model, self.settings.revision, self.files)
+        return find(self.settings.model, self.settings.revision, self.files)
 
     @cached_property
     def _base(self) -> Path:
-        return devices.find(self.settings.base or BASE, self.settings.base_revision, self.base_files)
+        return find(self.settings.base or BASE, self.settings.base_revision, self.base_files)
 
     def _load(self) -> None:
         folder, base = self._folder, self._base
-        self.device, dtype = devices.where(self.settings.device, self.settings.dtype)
+        self.device, dtype = where(self.settings.device, self.settings.dtype)
         with quiet():
-            self.pipe = self._loaded(folder, base, dtype)
+            with loading(f"{folder} and {base}", AGAIN):
+                self.pipe = self._assemble(folder, base, dtype)
             self.pipe.set_progress_bar_config(disable=True)
-            devices.place(self.pipe, self.device, self.settings.offload)
-
-    def _loaded(self, folder: Path, base: Path, dtype: torch.dtype) -> Any:
-        try:
-            return self._assemble(folder, base, dtype)
-        except InsightEditError:
-            raise
-        except Exception as error:  # a damaged folder fails in the ways of five libraries; all mean the same here
-            mend = "Download them again; the reason names what is missing or damaged"
-            why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            raise InputError(f"cannot load {folder} and {base}", why, mend) from error
+            place(self.pipe, self.device, self.settings.offload)
 
     @abstractmethod
     def _assemble(self, folder: Path, base: Path, dtype: torch.dtype) -> Any:
@@ -104,7 +98,7 @@ class BasedPainter(Painter):
 
     def _unload(self) -> None:
         self.pipe = None
-        devices.free(self.device)
+        free_memory()
 
     def _beside(self, network: Any) -> None:
         """Put a network that the pipeline does not know where the pipeline's networks are."""
@@ -264,15 +258,3 @@ def as_tensors(canvases: Sequence[Canvas], device: torch.device) -> tuple[torch.
     images = torch.from_numpy(np.stack([canvas.image for canvas in canvases])).to(device)  # (B, H, W, 3)
     holes = torch.from_numpy(np.stack([canvas.hole for canvas in canvases])).to(device)  # (B, H, W)
     return images.permute(0, 3, 1, 2).float() / 127.5 - 1, holes[:, None]
-
-
-def to_uint8(pixels: np.ndarray) -> np.ndarray:
-    """float (H, W, 3) in [0, 1] -> uint8.
-
-    Raises:
-        BackendError: the network's numbers are not finite, which a picture would show as black.
-    """
-    if not np.isfinite(pixels).all():
-        why = "not every pixel is a finite number, as happens when float16 overflows"
-        raise BackendError("the network returned no picture", why, "Set dtype=float32 or bfloat16")
-    return (pixels * 255).round().astype(np.uint8)

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from insightedit.core.errors import InputError
+from insightedit.core.errors import InputError, one_line
 
 Tensors = dict[str, torch.Tensor]
 Network = TypeVar("Network", bound=nn.Module)
@@ -48,8 +48,7 @@ def read(path: Path) -> Tensors:
         pickled = path.suffix != ".safetensors"
         tensors = torch.load(path, map_location="cpu", weights_only=True) if pickled else load_file(path)
     except DAMAGE as error:
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"cannot read {path}", said, AGAIN) from error
+        raise InputError(f"cannot read {path}", one_line(error), AGAIN) from error
     if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
         raise InputError(f"{path} is no checkpoint", "it holds something else than named tensors", AGAIN)
     return tensors

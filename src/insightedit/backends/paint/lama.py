@@ -15,9 +15,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from insightedit.backends.device import free, identity, where
 from insightedit.backends.paint.painter import Canvas, Painter, PainterSettings, PaintTask
-from insightedit.core.errors import ConfigError, InputError
+from insightedit.core.device import free_memory, where
+from insightedit.core.errors import ConfigError, InputError, one_line
+from insightedit.core.fingerprint import identity
 
 MD5 = "e3aa4aaa15225a33ec84f9f4bc47e500"  # of big-lama.pt, as its publisher states it
 SOURCE = "https://github.com/Sanster/models/releases/download/add_big_lama/big-lama.pt"
@@ -71,13 +72,12 @@ class LaMa(Painter):
             load: Any = torch.jit.load  # untyped
             self.net = load(str(file), map_location="cpu").eval().to(device)
         except (RuntimeError, ValueError) as error:
-            why = " ".join(str(error).split())[:300]
-            raise InputError(f"cannot load {file}", why, f"Download it again: {SOURCE}") from error
+            raise InputError(f"cannot load {file}", one_line(error), f"Download it again: {SOURCE}") from error
         self._device = device
 
     def _unload(self) -> None:
         del self.net
-        free(self._device)
+        free_memory()
 
     def _paint(self, canvases: Sequence[Canvas]) -> list[np.ndarray]:
         import torch

@@ -10,10 +10,10 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from insightedit.backends.batching import BatchSize, in_batches, is_out_of_memory
+from insightedit.backends.batching import BatchSize, in_batches
 from insightedit.core.config import Knobs, validate
-from insightedit.core.device import DTYPES
-from insightedit.core.errors import BackendError, ConfigError, InsightEditError
+from insightedit.core.device import DTYPES, is_out_of_memory
+from insightedit.core.errors import BackendError, ConfigError, InsightEditError, one_line
 
 PaintTask = Literal["remove", "replace", "add"]
 
@@ -200,5 +200,4 @@ def failure(what: str, error: Exception) -> BackendError:
     """One line for what a library threw; running out of memory has a mend of its own."""
     short = "Lower side, use dtype float16, or set offload=model"
     mend = short if is_out_of_memory(error) else "Try other settings"
-    why = " ".join(str(error).split())[:300] or "it gave no reason"
-    return BackendError(what, f"{type(error).__name__}: {why}", mend)
+    return BackendError(what, f"{type(error).__name__}: {one_line(error)}", mend)

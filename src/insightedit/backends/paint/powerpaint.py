@@ -15,7 +15,6 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from insightedit.backends import device as devices
 from insightedit.backends.paint.brushnet_painter import (
     BASE,
     PARTS,
@@ -27,10 +26,11 @@ from insightedit.backends.paint.brushnet_painter import (
     load_scheduler,
     load_unet,
     load_vae,
-    to_uint8,
 )
 from insightedit.backends.paint.painter import Canvas
 from insightedit.core.errors import InputError
+from insightedit.core.image import to_uint8
+from insightedit.core.weights import find
 
 if TYPE_CHECKING:
     import torch
@@ -144,7 +144,7 @@ class PowerPaintV2(BranchPainter):
     @cached_property
     def _base(self) -> Path:
         if self.settings.base is not None:
-            return devices.find(self.settings.base, self.settings.base_revision, self.base_files)
+            return find(self.settings.base, self.settings.base_revision, self.base_files)
         if not (self._folder / REALISTIC).is_dir():
             mend = f"Name one: base={BASE} (its author: any Stable Diffusion 1.5 does)"
             raise InputError(f"{self._folder} brings no base", f"it has no folder {REALISTIC}", mend)

@@ -12,7 +12,7 @@ from pydantic import Field
 from insightedit.backends.paint.painter import Canvas
 from insightedit.backends.paint.stock import PipelinePainter, PipelineSettings
 from insightedit.backends.paint.window import resized
-from insightedit.core.errors import InputError
+from insightedit.core.errors import InputError, one_line
 from insightedit.core.weights import load_pipeline
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ class PictureProcessor:
         try:
             return cls(Qwen2VLImageProcessorPil.from_pretrained(folder / "processor", local_files_only=True), tokenizer)
         except (OSError, ValueError) as error:
-            why = " ".join(str(error).split())[:300]
-            raise InputError(f"cannot load {folder / 'processor'}", why, "Download it again") from error
+            raise InputError(f"cannot load {folder / 'processor'}", one_line(error), "Download it again") from error
 
     def __call__(
         self, text: str | Sequence[str], images: Any = None, padding: bool = True, return_tensors: str = "pt"

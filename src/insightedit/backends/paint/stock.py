@@ -11,12 +11,13 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from insightedit.backends.device import find_pipeline, free, identity, place, where
 from insightedit.backends.paint.painter import Canvas, Painter, PainterSettings, PaintTask
-from insightedit.core.device import need_models, quiet
-from insightedit.core.errors import BackendError, ConfigError, InputError
+from insightedit.core.device import free_memory, need_models, place, quiet, where
+from insightedit.core.errors import ConfigError, InputError, one_line
+from insightedit.core.fingerprint import identity
+from insightedit.core.image import to_uint8
 from insightedit.core.lookup import suggest
-from insightedit.core.weights import load_pipeline
+from insightedit.core.weights import find_pipeline, load_pipeline
 
 if TYPE_CHECKING:
     import torch
@@ -112,7 +113,7 @@ class PipelinePainter(Painter):
     def _unload(self) -> None:
         self.pipe.remove_all_hooks()
         del self.pipe
-        free(self._device)
+        free_memory()
 
     def _check(self, canvas: Canvas) -> None:
         super()._check(canvas)
@@ -157,18 +158,6 @@ def generators(canvases: Sequence[Canvas]) -> list[torch.Generator]:
     import torch
 
     return [torch.Generator("cpu").manual_seed(canvas.seed) for canvas in canvases]
-
-
-def to_uint8(pixels: np.ndarray) -> np.ndarray:
-    """float (H, W, 3) in [0, 1] -> uint8.
-
-    Raises:
-        BackendError: the network's numbers are not finite, which a picture would show as black.
-    """
-    if not np.isfinite(pixels).all():
-        why = "not every pixel is a finite number, as happens when float16 overflows"
-        raise BackendError("the network returned no picture", why, "Set dtype to float32 or bfloat16")
-    return np.asarray((pixels * 255).round(), np.uint8)
 
 
 def need_channels(pipe: Any, wanted: int, mend: str) -> None:
@@ -281,5 +270,5 @@ def inpainting_class_of(model: str, revision: str | None) -> type[Any]:
             found: type[Any] = _get_task_class(AUTO_INPAINT_PIPELINES_MAPPING, named)
         except (OSError, ValueError, KeyError) as error:
             mend = "Set pipeline_class to a class of diffusers that takes image and mask_image"
-            raise InputError(f"no inpainting for {model}", " ".join(str(error).split())[:300], mend) from error
+            raise InputError(f"no inpainting for {model}", one_line(error), mend) from error
     return found

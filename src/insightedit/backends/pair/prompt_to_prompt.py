@@ -14,17 +14,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field, field_validator
 
-from insightedit.backends.batching import BatchSize, in_batches
-from insightedit.backends.device import find, find_pipeline, free, identity, where
+from insightedit.backends.batching import BatchSize, each_of
 from insightedit.backends.pair.sharing import SharedSelfAttention, share_self_attention
 from insightedit.core.config import Knobs
-from insightedit.core.device import quiet
-from insightedit.core.errors import BackendError, InputError, InsightEditError
+from insightedit.core.device import free_memory, quiet, where
+from insightedit.core.errors import BackendError
+from insightedit.core.fingerprint import identity
 from insightedit.core.seed import derive
-from insightedit.core.weights import load_pipeline, whole
+from insightedit.core.weights import find, find_pipeline, load_pipeline, loading, whole
 
 if TYPE_CHECKING:
     import torch
+
+
+SMALLER = "If memory is short, lower side or dtype"
 
 
 class PromptToPromptKnobs(Knobs):
@@ -113,9 +116,8 @@ class PromptToPrompt:
     def release(self) -> None:
         """Let the weights go and free the device's memory; the next `pairs` loads them again."""
         if self._pipe is not None:
-            device = self._pipe.device
             self._pipe = self._shared = None
-            free(device)
+            free_memory()
 
     def engine(self) -> str:
         """Which weights, for provenance: "model@revision-or-hash", and the autoencoder's after a "+". Loads nothing.
@@ -149,18 +151,12 @@ class PromptToPrompt:
 
         self.setup()
         side = self.knobs.side
-        pairs = np.zeros((len(draws), 2, side, side, 3), np.uint8)
         with torch.inference_mode():
             text = self._encoded(caption, edited)
-            made = in_batches(draws, self._fits, lambda few: list(self._sampled(text, few)))
-        for place, pair in enumerate(made):
-            if isinstance(pair, InsightEditError):
-                raise pair
-            if isinstance(pair, Exception):
-                why = f"{type(pair).__name__}: {' '.join(str(pair).split())[:300]}"
-                raise BackendError("cannot sample a pair", why, "If memory is short, lower side or dtype") from pair
-            pairs[place] = pair
-        return pairs
+            made = each_of(
+                "cannot sample a pair", draws, self._fits, lambda few: list(self._sampled(text, few)), SMALLER
+            )
+        return np.stack(made) if made else np.zeros((0, 2, side, side, 3), np.uint8)
 
     def _encoded(self, caption: str, edited: str) -> torch.Tensor:
         """(2, 2, T, C): without words and with them, for the first picture and for the second."""
@@ -224,14 +220,9 @@ def _load(knobs: PromptToPromptKnobs, device: torch.device, dtype: torch.dtype) 
         pipe = load_pipeline(StableDiffusionPipeline, folder, dtype)
         if knobs.vae:
             place = find(knobs.vae, knobs.vae_revision)
-            try:
+            mend = "Give a folder in the layout of stabilityai/sd-vae-ft-mse, or vae: null for the model's own"
+            with loading(f"the autoencoder {place}", mend):
                 pipe.register_modules(vae=whole(AutoencoderKL, place, dtype=dtype))
-            except InsightEditError:
-                raise
-            except Exception as error:  # a damaged folder fails in the ways of three libraries
-                why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-                mend = "Give a folder in the layout of stabilityai/sd-vae-ft-mse, or vae: null for the model's own"
-                raise InputError(f"cannot load the autoencoder {place}", why, mend) from error
         pipe.register_modules(scheduler=EulerAncestralDiscreteScheduler.from_config(pipe.scheduler.config))
         pipe.vae.enable_slicing()  # decoding at once would need more memory than sampling
         return pipe.to(device)

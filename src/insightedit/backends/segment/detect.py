@@ -9,14 +9,14 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from insightedit.backends.batching import BatchSize
-from insightedit.backends.device import identity
+from insightedit.backends.batching import BatchSize, each_of
 from insightedit.backends.segment import boxes as geometry
 from insightedit.backends.segment import load
 from insightedit.backends.segment.found import Left, Tokens, checked
 from insightedit.backends.segment.phrases import Query, Words
 from insightedit.core.config import Knobs
 from insightedit.core.errors import BackendError
+from insightedit.core.fingerprint import identity
 from insightedit.core.mask import Box
 
 OUTSCORED = "another_phrase_fits_better"
@@ -153,7 +153,7 @@ class Detector:
                 groups.setdefault(tuple(sheet.shape), []).extend(jobs)
         answers: list[list[Scored]] = [[] for _ in images]
         for jobs in groups.values():
-            found = load.batched(self.knobs.model, jobs, self._at_once, self._forward)
+            found = each_of(f"{self.knobs.model} failed", jobs, self._at_once, self._forward, load.ANOTHER)
             for job, scores in zip(jobs, found, strict=True):
                 answers[job.picture].append(scores)
         columns = [len(asked) for asked in wordings]

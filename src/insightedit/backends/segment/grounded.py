@@ -8,14 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from insightedit.backends.device import free
 from insightedit.backends.segment import boxes as geometry
 from insightedit.backends.segment.detect import Detection, Detector, DetectorKnobs, Scored, chosen
 from insightedit.backends.segment.found import Asked, Findings, Found, Left, Tokens, asked, region
 from insightedit.backends.segment.rules import RuleKnobs, settle
 from insightedit.backends.segment.sam import Sam, SamKnobs
 from insightedit.core.config import Knobs
-from insightedit.core.device import device_of
+from insightedit.core.device import free_memory
 from insightedit.core.mask import Box, Mask
 
 
@@ -71,7 +70,7 @@ class GroundedSam:
         """Let the networks go and free the device's memory; `setup` loads them again."""
         self._detector = Detector(self.settings.detector, self.settings.device)
         self._sam = Sam(self.settings.masks, self.settings.device)
-        free(device_of(self.settings.device))
+        free_memory()
 
     def engine(self) -> str:
         """Both networks with their revisions, for provenance; after `setup`."""

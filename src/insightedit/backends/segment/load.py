@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from insightedit.backends.batching import BatchSize, in_batches, is_out_of_memory
-from insightedit.backends.device import find, where
-from insightedit.core.device import quiet
-from insightedit.core.errors import BackendError, InputError, InsightEditError
+from insightedit.core.device import quiet, where
+from insightedit.core.errors import BackendError, InputError, one_line
 from insightedit.core.files import read_json
-from insightedit.core.weights import whole
+from insightedit.core.weights import find, loading, whole
 
 if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
-R = TypeVar("R")
+ANOTHER = "Try another network"  # where one fails by itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,27 +58,8 @@ def network(kinds: Mapping[str, str], model: str, revision: str | None, device: 
     try:
         return Network(loaded.to(placed), kind, folder, placed, numbers)
     except RuntimeError as error:  # drivers and out of memory
-        why = " ".join(str(error).split())[:300]
-        raise BackendError(f"cannot put {folder} on {placed}", why, "Use another device, or dtype=float16") from error
-
-
-def batched(what: str, items: Sequence[T], size: BatchSize, run: Callable[[Sequence[T]], Sequence[R]]) -> list[R]:
-    """One result per item through `in_batches`, which halves what does not fit into memory.
-
-    Raises:
-        BackendError: one item failed by itself.
-        InsightEditError: as `run` raised it.
-    """
-    results: list[R] = []
-    for result in in_batches(items, size, run):
-        if isinstance(result, InsightEditError):
-            raise result
-        if isinstance(result, Exception):
-            why = f"{type(result).__name__}: {' '.join(str(result).split())[:300]}"
-            mend = "Use another device or dtype=float16" if is_out_of_memory(result) else "Try another network"
-            raise BackendError(f"{what} failed", why, mend) from result
-        results.append(result)
-    return results
+        mend = "Use another device, or dtype=float16"
+        raise BackendError(f"cannot put {folder} on {placed}", one_line(error), mend) from error
 
 
 def _kind(folder: Path, kinds: Mapping[str, str]) -> str:
@@ -99,11 +78,5 @@ def part(load: Callable[[], T], folder: Path) -> T:
     Raises:
         InputError: it cannot be loaded.
     """
-    with quiet():
-        try:
-            return load()
-        except InsightEditError:
-            raise
-        except Exception as error:  # damaged files fail in each library's own way; all mean the same here
-            why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            raise InputError(f"cannot load {folder}", why, "Download it again") from error
+    with quiet(), loading(folder):
+        return load()

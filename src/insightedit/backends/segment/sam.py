@@ -9,12 +9,12 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from insightedit.backends.batching import BatchSize
-from insightedit.backends.device import identity
+from insightedit.backends.batching import BatchSize, each_of
 from insightedit.backends.segment import load
 from insightedit.backends.segment.found import checked
 from insightedit.core.config import Knobs
 from insightedit.core.errors import BackendError
+from insightedit.core.fingerprint import identity
 from insightedit.core.mask import Box, Mask
 
 MEAN = np.array((0.485, 0.456, 0.406), np.float32)  # of ImageNet, as both were trained
@@ -71,7 +71,7 @@ class Sam:
             InputError: not an image.
         """
         work = [(checked(image), given) for image, given in zip(images, boxes, strict=True) if given]
-        drawn = iter(load.batched(self.knobs.model, work, self._at_once, self._batch))
+        drawn = iter(each_of(f"{self.knobs.model} failed", work, self._at_once, self._batch, load.ANOTHER))
         return [next(drawn) if given else [] for given in boxes]
 
     def _batch(self, work: Sequence[tuple[np.ndarray, Sequence[Box]]]) -> list[list[tuple[Mask, float]]]:

@@ -9,14 +9,14 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from insightedit.backends.device import free, identity
 from insightedit.backends.segment import boxes as geometry
 from insightedit.backends.segment import load
 from insightedit.backends.segment.found import Findings, Found, Tokens, asked, checked, region
 from insightedit.backends.segment.rules import RuleKnobs, settle
 from insightedit.core.config import Knobs
-from insightedit.core.device import device_of
+from insightedit.core.device import free_memory
 from insightedit.core.errors import BackendError, Unfit
+from insightedit.core.fingerprint import identity
 from insightedit.core.mask import Mask
 
 
@@ -74,7 +74,7 @@ class Sam3:
     def release(self) -> None:
         """Let the network go and free the device's memory; `setup` loads it again."""
         self.__dict__.pop("_net", None)
-        free(device_of(self.settings.device))
+        free_memory()
 
     def engine(self) -> str:
         """The weights' name and identity, for provenance; after `setup`."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 
-from insightedit.editors import fingerprint
-from insightedit.editors.fingerprint import digest, of_folder
+from insightedit.core import fingerprint
+from insightedit.core.fingerprint import digest, of_folder
 
 
 def test_a_digest_tells_parts_apart():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from insightedit.core.files import sha256_of
 
+COMMIT = re.compile(r"[0-9a-f]{40}")
 READ_WHOLE = 64_000_000  # bytes; a larger file is known by its size and its time of change
 
 
@@ -31,6 +33,13 @@ def of_folder(folder: Path) -> str:
     """`of_files` of everything in a folder; hidden files and folders are left out."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return of_files([path for path in files if not _hidden(path.relative_to(folder))], folder)
+
+
+def identity(path: Path) -> str:
+    """Which weights a folder or file holds: the commit of a snapshot of the hub, else `of_folder` or `of_files`."""
+    if path.parent.name == "snapshots" and COMMIT.fullmatch(path.name):
+        return path.name
+    return of_files([path]) if path.is_file() else of_folder(path)
 
 
 def _hidden(path: Path) -> bool:

@@ -6,8 +6,10 @@ import os
 
 import pytest
 
-from insightedit.backends.device import fetched, find, find_pipeline, identity, place, where
+from insightedit.core.device import place, where
 from insightedit.core.errors import ConfigError, InputError
+from insightedit.core.fingerprint import identity
+from insightedit.core.weights import fetched, find, find_pipeline
 
 
 def test_a_folder_is_found_as_it_is(tmp_path):
