@@ -23,8 +23,8 @@ def test_the_recipe_runs_continues_and_leaves_a_model_that_edits(tmp_path):
     out = tmp_path / "small"
     answer = insightedit("train-small", out, "--smoke")
     assert answer.returncode == 0, answer.stderr[-3000:]
-    assert all(f"{place}/7" in answer.stderr for place in range(1, 8))
-    for stage in ("align", "comprehend", "image_align", "joint"):
+    assert all(f"{place}/8" in answer.stderr for place in range(1, 9))
+    for stage in ("align", "comprehend", "image_align", "joint", "refine"):
         lines = [json.loads(line) for line in (out / stage / "log.jsonl").read_text().splitlines()]
         assert any(np.isfinite(line["total"]) for line in lines)
     editor = make("scenes", model=str(out / "scenes"), steps=3)

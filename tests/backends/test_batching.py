@@ -9,9 +9,9 @@ import weakref
 import pytest
 
 from insightedit.backends import batching
-from insightedit.backends.batching import BatchSize, in_batches
+from insightedit.backends.batching import BatchSize, each_of, in_batches
 from insightedit.core.device import is_out_of_memory
-from insightedit.core.errors import Stop, Unfit
+from insightedit.core.errors import BackendError, Stop, Unfit
 
 
 class OutOfMemoryError(RuntimeError):
@@ -153,3 +153,14 @@ def test_a_size_that_holds_nothing_is_refused(size):
 def test_a_function_that_forgets_a_result_is_refused():
     with pytest.raises(ValueError, match="1 results for 2 items"):
         in_batches([1, 2], 2, lambda batch: [0])
+
+
+def test_one_failing_item_is_a_backend_error_and_memory_has_its_own_mend():
+    def run(items):
+        if 3 in items:
+            raise RuntimeError("CUDA out of memory")
+        return [2 * one for one in items]
+
+    assert each_of("net failed", [1, 2], 2, run, "Try another") == [2, 4]
+    with pytest.raises(BackendError, match="float16"):
+        each_of("net failed", [1, 2, 3], 2, run, "Try another")

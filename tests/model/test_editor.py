@@ -211,6 +211,21 @@ def test_a_sample_is_noised_alike_in_any_batch(parts):
     assert torch.allclose(editor(alone, chance((1,)))[1]["per_sample"], both[1:], atol=1e-5)
 
 
+@torch.no_grad()
+def test_several_draws_of_an_edit_are_the_same_as_one_at_a_time(parts):
+    given, region = batch(parts), torch.zeros(2, 64, 64, dtype=torch.bool)
+    region[:, :20, :20] = True
+    given = replace(given, mask=region)
+    editor = InsightEdit(parts, region=10.0).eval()
+    drops = DropRates(0.3, 0.2, 0.2, 0.3)
+    names = ["a", "b", "c", "d", "e", "f"]  # the first edit's three, then the second's
+    told = editor(given, draw(0, names, (4, 8, 8), drops))[1]
+    for again in range(3):
+        one = editor(given, draw(0, names[again::3], (4, 8, 8), drops))[1]
+        assert torch.equal(told["t"][again::3], one["t"])
+        assert torch.allclose(told["per_sample"][again::3], one["per_sample"], atol=1e-5)
+
+
 def test_image_alignment_is_zero_at_the_target_and_feels_scale_and_direction():
     target = torch.randn(4, 16)
     assert float(image_alignment(target, target)) == pytest.approx(0, abs=1e-6)

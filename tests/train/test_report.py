@@ -47,6 +47,21 @@ PARTS = {
 }
 
 
+def test_an_edit_of_several_draws_counts_each(tmp_path):
+    report = Report(tmp_path, (), 0, main=True)
+    told = {
+        "image": torch.tensor([1.0, 3]),
+        "per_sample": torch.tensor([2.0, 4, 6, 8]),
+        "t": torch.tensor([0, 300, 0, 999]),
+    }
+    report.take(batch(["a", "talk", "b"], [True, False, True]), told)
+    report.step({"total": 1.0})
+    report.write(1, {})
+    (line,) = lines(tmp_path)
+    assert (line["parts"]["dataset/a/diffusion"], line["parts"]["dataset/b/diffusion"]) == (3.0, 7.0)
+    assert (line["parts"]["dataset/b/image"], line["parts"]["timestep/diffusion/0-249"]) == (3.0, 4.0)
+
+
 def test_losses_are_means_by_dataset_and_by_quarter_of_the_timesteps(tmp_path):
     report = Report(tmp_path, (), 0, main=True)
     for one in TWO:

@@ -1,4 +1,4 @@
-"""The recipe of the small model, step by step, each step continuing where it was: scenes, a small CLIP, four stages,
+"""The recipe of the small model, step by step, each step continuing where it was: scenes, a small CLIP, five stages,
 and packing.
 
 Every stage is `insightedit train` with a configuration of configs/train/tiny, run inside the folder of the recipe, by
@@ -21,7 +21,8 @@ from insightedit.core.files import shipped
 from insightedit.model.tokens import BOS, EOS, PAD
 
 SEED_OF_SCENES, SIZE = 20, 64  # as in configs/train/tiny
-STAGES = ("align", "comprehend", "image_align", "joint")
+STAGES = ("align", "comprehend", "image_align", "joint", "refine")
+STEPS = len(STAGES) + 3
 # glibc gives big blocks back to the system and takes them again all the time: a third of the CPU's work
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
 
@@ -47,20 +48,20 @@ def recipe(out: Path, scale: Scale, processes: int, tell: Callable[[str], None])
         BackendError: a stage failed; its last words are in the message.
     """
     out.mkdir(parents=True, exist_ok=True)
-    tell(f"1/7 scenes: {scale.pairs} pairs")
+    tell(f"1/{STEPS} scenes: {scale.pairs} pairs")
     draw(out, scale, processes)
-    tell("2/7 a small CLIP")
+    tell(f"2/{STEPS} a small CLIP")
     if not (out / "eye" / "text_encoder" / "tokenizer_config.json").exists():
         command = ["train-small", ".", "--step", "eye", *(["--smoke"] if scale == SMOKE else [])]
         launch(out, command, processes)
     if not (out / "begin" / "model_index.json").exists():
         begin(out)
     for place, stage in enumerate(STAGES):
-        tell(f"{place + 3}/7 {stage}")
+        tell(f"{place + 3}/{STEPS} {stage}")
         if not (out / stage / "pipeline" / "model_index.json").exists():
             config = shipped(f"configs/train/tiny/{stage}.yaml").resolve()
             launch(out, ["train", str(config), "--out", stage, *_changes(stage, scale)], processes)
-    tell("7/7 pack")
+    tell(f"{STEPS}/{STEPS} pack")
     packed = out / "scenes"
     if not packed.exists():
         launch(out, ["train-small", ".", "--step", "pack", *(["--smoke"] if scale == SMOKE else [])], 1)
@@ -110,7 +111,7 @@ def begin(out: Path) -> None:
 
 
 def pack(out: Path, scale: Scale, tell: Callable[[str], None]) -> None:
-    """Step 7, in a process of its own: what was trained -> OUT/scenes."""
+    """The last step, in a process of its own: what was trained -> OUT/scenes."""
     from insightedit.app.pack import SCENES, WORDED
     from insightedit.app.pack import pack as packed
 

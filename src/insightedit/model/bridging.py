@@ -42,6 +42,15 @@ class Conditions:
     nulls: Nulls | None = None
     mask: torch.Tensor | None = None  # (B, s, s) logits: where the edit will be, if BIM has that head
 
+    def each(self, times: int) -> Conditions:
+        """Every sample's `times` times, side by side: (B, ...) -> (B * times, ...). Nulls are of all."""
+        text, residual, image, embedding, mask = (
+            None if one is None else one.repeat_interleave(times, dim=0)
+            for one in (self.text, self.residual, self.image, self.embedding, self.mask)
+        )
+        assert text is not None and residual is not None
+        return Conditions(text, residual, image, embedding, self.nulls, mask)
+
 
 class QFormer(nn.Module):
     """BLIP-2's Q-Former: learned queries that attend to the [MM] states in every second layer."""

@@ -52,11 +52,14 @@ class EditBatch:
 
 @dataclass
 class Draws:
-    """All chance of one batch. Each sample's depends on its own seed alone, not on its batch, rank or worker."""
+    """All chance of one batch. Each draw depends on its own seed alone, not on its batch, rank or worker.
 
-    t: torch.Tensor  # (E,) int64 in [0, 1000)
-    noise: torch.Tensor  # (E, 4, h, w)
-    latent: torch.Tensor  # (E, 4, h, w): which latent of the target's distribution
+    An edit may have several draws, side by side: D = E times their number.
+    """
+
+    t: torch.Tensor  # (D,) int64 in [0, 1000)
+    noise: torch.Tensor  # (D, 4, h, w)
+    latent: torch.Tensor  # (D, 4, h, w): which latent of the target's distribution
     drops: Drops
 
     def to(self, device: torch.device | str) -> Draws:
@@ -131,8 +134,8 @@ class InsightEdit(nn.Module):
     def forward(self, batch: EditBatch, draws: Draws | None) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """Batch and chance -> (losses, report). Losses: language, caption, image, diffusion, where they apply.
 
-        The report holds losses by sample (language and caption of B; image and, as `per_sample`, diffusion of E) and t.
-        `draws` may be None where no sample edits.
+        The report holds losses by sample (language and caption of B, image of E), and by draw t and, as `per_sample`,
+        diffusion. `draws` may be None where no sample edits.
         """
         mllm, editing = self.comprehension, batch.editing
         seen = mllm(batch.tokens, batch.vision, v=batch.features)
@@ -159,28 +162,30 @@ class InsightEdit(nn.Module):
             losses["mask"] = mask_loss(conditions.mask, batch.mask)
         if not self.painting:
             return losses, report
-        error = self.diffusion_error(batch, draws, conditions)  # (E, 4, h, w)
+        error = self.diffusion_error(batch, draws, conditions)  # (D, 4, h, w)
         losses["diffusion"] = error.mean()
         return losses, report | {"per_sample": error.detach().flatten(1).mean(1), "t": draws.t}
 
     def diffusion_error(self, batch: EditBatch, draws: Draws, conditions: Conditions) -> torch.Tensor:
-        """Squared error of the predicted noise (E, 4, h, w); target latents are scaled, source latents are not."""
+        """Squared error of the predicted noise (D, 4, h, w); target latents are scaled, source latents are not."""
+        times = len(draws.t) // len(batch.source)  # draws of one edit, which is understood and encoded once
         with torch.no_grad():
             goal = moments(self.vae, batch.target) if batch.moments_target is None else batch.moments_target
             seen = moments(self.vae, batch.source) if batch.moments_source is None else batch.moments_source
-            mean, std = goal.chunk(2, dim=1)  # (E, 4, h, w) each
+            seen = seen.repeat_interleave(times, dim=0)
+            mean, std = goal.repeat_interleave(times, dim=0).chunk(2, dim=1)  # (D, 4, h, w) each
             z = (mean + std * draws.latent) * self.vae.config.scaling_factor
             source = seen.chunk(2, dim=1)[0]  # the mode
         if not self.image_stream:
             conditions = Conditions(conditions.text, conditions.residual, nulls=conditions.nulls)
-        conditions, source = drop(conditions, source, draws.drops)
+        conditions, source = drop(conditions.each(times), source, draws.drops)
         kept = self.kept[draws.t].view(-1, 1, 1, 1)  # type: ignore[index]
-        noisy = kept.sqrt() * z + (1 - kept).sqrt() * draws.noise  # (E, 4, h, w)
+        noisy = kept.sqrt() * z + (1 - kept).sqrt() * draws.noise  # (D, 4, h, w)
         said = denoise(self.unet, noisy, source, draws.t, conditions).float()
         error = (said - (z - source if self.prediction == "residual" else draws.noise).float()) ** 2
         if self.region and batch.mask is not None:
             where = F.interpolate(batch.mask[:, None].float(), error.shape[2:], mode="area")  # (E, 1, h, w)
-            error = error * (1 + self.region * (where > 0))
+            error = error * (1 + self.region * (where > 0).repeat_interleave(times, dim=0))
         return error
 
     def groups(self) -> dict[str, list[nn.Parameter]]:

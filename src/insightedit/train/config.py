@@ -84,6 +84,7 @@ class TrainConfig(Knobs):
     losses: dict[Loss, float] = {}  # weights over the stage's own
     groups: tuple[str, ...] = ()  # of the model that learn beside the stage's own
     frozen: tuple[str, ...] = ()  # of the stage's own that do not
+    draws: Annotated[int, Field(ge=1)] = 1  # of noise and timestep per edit, which is understood once for all of them
     timesteps: Literal["uniform", "high"] = "uniform"  # "high": more often noisy ones
     region: Annotated[float, Field(ge=0)] = 0.0  # how much more an error counts where the edit is; 0: as the paper
     drops: DropKnobs = DropKnobs()

@@ -215,7 +215,10 @@ class Run:
             return None
         rates = DropRates(**self.config.drops.model_dump())
         high = self.config.timesteps == "high"
-        return draw(self.config.seed, part.places, self.latent, rates, high).to(self.accelerator.device)
+        samples = [
+            place if again == 0 else (place, again) for place in part.places for again in range(self.config.draws)
+        ]
+        return draw(self.config.seed, samples, self.latent, rates, high).to(self.accelerator.device)
 
     def _shares(self, part: Read) -> dict[str, float]:
         """This rank's part of each mean, times the ranks: so the ranks' mean is the mean over all samples."""

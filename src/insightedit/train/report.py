@@ -169,6 +169,8 @@ def _sums(waiting: Iterable[Waiting]) -> Sums:
                 continue
             loss = NAMES.get(key, key)
             names = everyone if len(values) == len(everyone) else editing
+            if loss == "diffusion":  # by draw, of which an edit may have several
+                names = [name for name in editing for _ in range(len(values) // len(editing))]
             when = quarters if loss == "diffusion" else [""] * len(names)
             for dataset, quarter, value in zip(names, when, values.tolist(), strict=True):
                 if not dataset:  # a sample that only keeps ranks in step

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from insightedit.backends.segment import load
 from insightedit.backends.segment.detect import Detector, DetectorKnobs
 from insightedit.backends.segment.sam import Sam, SamKnobs
 from insightedit.backends.segment.sam3 import Sam3, Sam3Knobs
-from insightedit.core.errors import BackendError, ConfigError, InputError
+from insightedit.core.errors import ConfigError, InputError
 
 
 def ready(kind: str, folder):
@@ -113,14 +112,3 @@ def test_sam3_loads_from_the_layout_of_its_video_model(copy, weights, photo):
         for one in (ready("sam3", folder), ready("sam3", weights["sam3"]))
     ]
     assert np.array_equal(told[0].scores, told[1].scores)
-
-
-def test_one_failing_item_is_a_backend_error_and_memory_has_its_own_mend():
-    def run(items):
-        if 3 in items:
-            raise RuntimeError("CUDA out of memory")
-        return [2 * one for one in items]
-
-    assert load.batched("net", [1, 2], 2, run) == [2, 4]
-    with pytest.raises(BackendError, match="float16"):
-        load.batched("net", [1, 2, 3], 2, run)
