@@ -1,9 +1,10 @@
 """Trained pipelines sit one exam of rendered scenes: `python -m benchmarks.ablation [NAME=]FOLDER ... --out DIR`.
 
-A FOLDER is a saved `InsightEditPipeline`, or one of two words: `copy` leaves the source as it is, `exact` draws the
-right answer. DIR gets table.md, results.json (every question and its verdict) and a contact sheet for each variant.
-With --shuffle-image each pipeline sits the exam once more with the image branch's condition f_img of another picture:
-if that makes it no worse, the branch is dead.
+A FOLDER is a saved pipeline (`InsightEditPipeline`, or `benchmarks.text_only`'s), or one of two words: `copy` leaves
+the source as it is, `exact` draws the right answer. Folders given with one NAME are trainings of one variant from
+several seeds: the table has their mean and standard deviation. DIR gets table.md, results.json (every question and its
+verdict) and a contact sheet for each folder. With --shuffle-image each pipeline sits the exam once more with the image
+branch's condition f_img of another picture: if that makes it no worse, the branch is dead.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import chain, zip_longest
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +29,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from insightedit.app.cli.build import cores
 from insightedit.core.errors import InputError, InsightEditError
+from insightedit.core.files import read_json
+from insightedit.core.lookup import pick
 from insightedit.core.seed import derive
 from insightedit.scenes.exam import Line, Marked, Question, mark, questions, summary, tally, why
 from insightedit.scenes.render import render_pair
@@ -39,6 +43,10 @@ if TYPE_CHECKING:
 
 SOURCE, ANSWER = "copy", "exact"
 SHUFFLED = ", f_img shuffled"
+PIPELINES = {  # by what model_index.json says
+    "InsightEditPipeline": "insightedit.model.pipeline:InsightEditPipeline",
+    "TextOnlyPipeline": "benchmarks.text_only:TextOnlyPipeline",
+}
 SHOWN, CELL, TEXT = 8, 128, 250  # samples of a kind on a sheet, px of a picture, px of the words beside
 
 
@@ -53,9 +61,10 @@ class Paper:
 
 @dataclass(frozen=True)
 class Result:
-    """What one variant made of it: pictures uint8 (N, S, S, 3), and how long it took."""
+    """What a folder's pipeline made of it: pictures uint8 (N, S, S, 3), and how long it took."""
 
     name: str
+    folder: str
     pictures: np.ndarray
     seconds: float
     marked: list[Marked]
@@ -114,14 +123,18 @@ def shuffled_image(bridge: Bridge) -> Iterator[None]:
 
 def variant(
     name: str, folder: str, given: Paper, settings: argparse.Namespace
-) -> Iterator[tuple[str, np.ndarray, float]]:
-    """Name, answers and seconds: of the folder, and once more with f_img shuffled if that was asked for."""
-    if folder in (SOURCE, ANSWER):
-        yield name, given.sources if folder == SOURCE else given.targets, 0.0
-        return
-    from insightedit.model.pipeline import InsightEditPipeline
+) -> Iterator[tuple[str, str, np.ndarray, float]]:
+    """Name, folder, answers and seconds; and once more with f_img shuffled if that was asked for.
 
-    pipeline = InsightEditPipeline.from_pretrained(folder).to(settings.device)
+    Raises:
+        InputError: the folder holds no pipeline, or an incomplete one.
+        UnknownName: it is a pipeline of another kind.
+    """
+    if folder in (SOURCE, ANSWER):
+        yield name, folder, given.sources if folder == SOURCE else given.targets, 0.0
+        return
+    kind = pick(PIPELINES, read_json(Path(folder) / "model_index.json").get("_class_name"), "pipeline")
+    pipeline = kind.from_pretrained(folder).to(settings.device)
     ways: list[tuple[str, Callable[[], Any]]] = [(name, nullcontext)]
     if settings.shuffle_image and pipeline.image_attention is not None:
         ways.append((name + SHUFFLED, lambda: shuffled_image(pipeline.bridge)))
@@ -130,7 +143,7 @@ def variant(
         with context():
             started = time.monotonic()
             pictures = edited(pipeline, given, settings.batch, options_of(settings))
-            yield way, pictures, time.monotonic() - started
+            yield way, folder, pictures, time.monotonic() - started
 
 
 def options_of(settings: argparse.Namespace) -> dict[str, Any]:
@@ -169,40 +182,64 @@ COLUMNS: dict[str, dict[str, str]] = {
     "wording": {"held": "wording"},
     **{task: {"task": task} for task in TASKS},
 }
+ASKED = {"simple": "simple", "reasoning": "advanced"}  # of which dB and error stand apart
 
 
 def table(results: Sequence[Result]) -> str:
-    """Markdown: one row a variant. Shares in percent, after ± the standard error."""
+    """Markdown: one row a variant, over all its seeds. Shares in percent."""
     asked = [f"{name} ({tally(results[0].marked, **chosen).n})" for name, chosen in COLUMNS.items()]
-    head = ["variant", *asked, "kept", "background dB (exact)", "error inside", "s an edit"]
+    apart = [f"{what}, {name}" for what in ("background dB", "error inside") for name in ASKED]
+    head = ["variant", *asked, "kept", *apart, "s an edit"]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for one in results:
-        whole = tally(one.marked)
-        background = "" if math.isnan(whole.background_psnr) else f"{whole.background_psnr:.1f} "
+    for name in dict.fromkeys(one.name for one in results):
+        seeds = [one for one in results if one.name == name]
+        wholes = [tally(one.marked) for one in seeds]
+        levels = [[tally(one.marked, level=level) for one in seeds] for level in ASKED.values()]
         cells = [
-            one.name,
-            *(_share(tally(one.marked, **chosen)) for chosen in COLUMNS.values()),
-            f"{whole.kept:.0%}",
-            f"{background}({whole.exact})",
-            f"{whole.inside_error:.1f}",
-            f"{one.seconds / whole.n:.2f}",
+            name if len(seeds) == 1 else f"{name} ({len(seeds)} seeds)",
+            *(_share([tally(one.marked, **chosen) for one in seeds]) for chosen in COLUMNS.values()),
+            _spread([100 * one.kept for one in wholes]),
+            *map(_background, levels),
+            *(_spread([one.inside_error for one in seen]) for seen in levels),
+            f"{mean(one.seconds / len(one.marked) for one in seeds):.2f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _share(line: Line) -> str:
-    return f"{100 * line.success:.1f} ± {100 * line.error:.1f}" if line.n else "-"
+def _share(seeds: Sequence[Line]) -> str:
+    """Success: of one training with the standard error of its questions."""
+    if len(seeds) > 1 or not seeds[0].n:
+        return _spread([100 * one.success for one in seeds])
+    return f"{100 * seeds[0].success:.1f} ± {100 * seeds[0].error:.1f}"
+
+
+def _background(seeds: Sequence[Line]) -> str:
+    """Mean over what is not exact, and how many are."""
+    exact = sum(one.exact for one in seeds)
+    if exact == sum(one.n for one in seeds):
+        return "exact" if exact else "-"
+    finite = [one.background_psnr for one in seeds if not math.isnan(one.background_psnr)]
+    return _spread(finite) + (f" ({exact} exact)" if exact else "")
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Mean; of several, ± their standard deviation; "-" where nothing was asked."""
+    if any(map(math.isnan, values)):
+        return "-"
+    return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
 
 
 def notes(settings: argparse.Namespace) -> str:
     """What the table's numbers are."""
     return f"""
 {settings.count} questions (of each sort: see the head) of exam seed {settings.seed} at {settings.size} px, on scenes
-that no training draws. Sampling: {options_of(settings) or "the pipeline's defaults"}. Success in percent, ± standard
-error. Simple, reasoning: worded as in training. Held out: training never shows that combination of colour, shape and
-task; that kind of reasoning with the task; that wording. Tasks, kept, dB and error (levels of 255): over all
-questions; dB is the mean over backgrounds that are not exact, (exact) counts those that are.
+that no training draws. Sampling: {options_of(settings) or "the pipeline's defaults"}. Success and kept in percent. ±
+is the standard error over questions; where several seeds were trained, the standard deviation between them. Success,
+simple and reasoning: worded as in training. Held out: training never shows that combination of colour, shape and task;
+that kind of reasoning with the task; that wording. Tasks and kept: over all questions. Background dB (outside what
+changes) and error inside (levels of 255, against the exact target): over all questions of that level; dB is the mean
+over backgrounds that are not exact.
 """
 
 
@@ -214,6 +251,7 @@ def as_json(results: Sequence[Result], settings: argparse.Namespace) -> str:
             "variants": [
                 {
                     "name": one.name,
+                    "folder": one.folder,
                     "seconds": round(one.seconds, 2),
                     "summary": [_finite(asdict(line)) for line in summary(one.marked)],
                     "samples": [_sample(*pair) for pair in one.marked],
@@ -286,7 +324,12 @@ def _words(page: Image.Image, at: tuple[int, int], question: Question, verdict: 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """What was asked, with every variant as (name, folder); names are the folders' own unless given."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=(__doc__ or "").split("\n\n")[1])
-    parser.add_argument("variants", nargs="+", metavar="[NAME=]FOLDER", help="a saved pipeline, `copy`, or `exact`")
+    parser.add_argument(
+        "variants",
+        nargs="+",
+        metavar="[NAME=]FOLDER",
+        help="a saved pipeline, `copy`, or `exact`; one NAME, several seeds",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for table, verdicts and contact sheets")
     parser.add_argument("--count", type=int, default=500, help="questions")
     parser.add_argument("--seed", type=int, default=7, help="of the exam")
@@ -304,9 +347,10 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("--count and --batch must be 1 or more")
     pairs = [one.rpartition("=")[::2] for one in settings.variants]
     settings.variants = [(name or Path(folder).name, folder) for name, folder in pairs]
-    names = [name for name, _ in settings.variants]
-    if len(set(names)) < len(names):
-        parser.error(f"two variants have one name: {', '.join(names)}; say NAME=FOLDER")
+    said = {name for name, _ in pairs if name}
+    bare = [Path(folder).name for name, folder in pairs if not name]
+    if len(set(bare)) < len(bare) or said & set(bare):
+        parser.error(f"two variants have one name: {', '.join(sorted(bare))}; say NAME=FOLDER")
     return settings
 
 
@@ -317,7 +361,7 @@ def main(given: Sequence[str] | None = None) -> None:
     asked = paper(settings.count, settings.seed, settings.size, parts)
     try:
         done = [row for name, folder in settings.variants for row in variant(name, folder, asked, settings)]
-        marks = marked(asked, [pictures for _, pictures, _ in done], settings.workers)
+        marks = marked(asked, [pictures for _, _, pictures, _ in done], settings.workers)
     except InsightEditError as error:
         sys.exit(str(error))
     results = [Result(*row, own) for row, own in zip(done, marks, strict=True)]
@@ -325,8 +369,10 @@ def main(given: Sequence[str] | None = None) -> None:
     text = table(results) + notes(settings)
     (settings.out / "table.md").write_text(text)
     (settings.out / "results.json").write_text(as_json(results, settings))
-    for one in results:
-        sheet(asked, one).save(settings.out / f"sheet-{''.join(c if c.isalnum() else '-' for c in one.name)}.png")
+    for place, one in enumerate(results):
+        earlier = sum(other.name == one.name for other in results[:place])
+        name = "".join(c if c.isalnum() else "-" for c in one.name) + (f"-{earlier + 1}" if earlier else "")
+        sheet(asked, one).save(settings.out / f"sheet-{name}.png")
     print(text)
 
 

@@ -1,8 +1,9 @@
 """The variants of the ablation, trained alike: `python -m benchmarks.variants RECIPE OUT [NAME ...] [--updates N]`.
 
 RECIPE is the folder of `insightedit train-small` with its `comprehend` stage done, where all variants begin: full,
-without IAA, without BIM, without either. Each trains stage 3 for the same updates on the same samples in the same
-order, and leaves OUT/NAME/pipeline for `python -m benchmarks.ablation`. A variant that is there is not trained again.
+without IAA, without BIM, without either, and with words alone (`benchmarks.text_only`). Each trains stage 3 for the
+same updates on the same samples in the same order, and leaves OUT/NAME/pipeline for `python -m benchmarks.ablation`. A
+variant that is there is not trained again; one that was stopped continues. Another --seed wants another OUT.
 
 Without BIM the text goes to the UNet as the Q-Former made it and nothing is added after the first convolution; the mask
 head, which is BIM's, then teaches nothing either. Without IAA there is no Mapper, no f_img and no second attention.
@@ -47,23 +48,30 @@ VARIANTS = {
     "no-bim": Variant(bim=False),
     "neither": Variant(iaa=False, bim=False),
 }
+TEXT_ONLY = "text-only"
+NAMES = (*VARIANTS, TEXT_ONLY)
 
 
-def begin(recipe: Path, out: Path, variant: Variant) -> None:
-    """The pipeline after `comprehend`, without what the variant lacks.
+def comprehended(recipe: Path) -> Path:
+    """The pipeline after `comprehend`.
 
     Raises:
         InputError: that stage is not done.
     """
+    if not (recipe / "comprehend" / "pipeline" / "model_index.json").exists():
+        raise InputError(f"{recipe} has no pipeline yet", "its stage 'comprehend' is not done",
+                         "Run insightedit train-small first")  # fmt: skip
+    return recipe / "comprehend" / "pipeline"
+
+
+def begin(recipe: Path, out: Path, variant: Variant) -> None:
+    """The pipeline after `comprehend`, without what the variant lacks. Raises as `comprehended`."""
     import torch
 
     from insightedit.model.bridging import Bridge
     from insightedit.model.pipeline import InsightEditPipeline
 
-    if not (recipe / "comprehend" / "pipeline" / "model_index.json").exists():
-        raise InputError(f"{recipe} has no pipeline yet", "its stage 'comprehend' is not done",
-                         "Run insightedit train-small first")  # fmt: skip
-    pipeline = InsightEditPipeline.from_pretrained(recipe / "comprehend" / "pipeline")
+    pipeline = InsightEditPipeline.from_pretrained(comprehended(recipe))
     if not variant.iaa:
         config = {name: value for name, value in pipeline.bridge.config.items() if not name.startswith("_")}
         bridge = Bridge(**config | {"iaa_config": None})
@@ -84,23 +92,28 @@ def begin(recipe: Path, out: Path, variant: Variant) -> None:
 
 def train(name: str, recipe: Path, out: Path, settings: argparse.Namespace) -> None:
     """Make the start, train, and leave OUT/NAME/pipeline."""
-    variant, folder = VARIANTS[name], out / name
+    folder = out / name
     if (folder / "pipeline" / "model_index.json").exists():
         print(f"{name}: there", file=sys.stderr)
         return
-    start = out / f"{name}-start"
+    config, changes = str(shipped(CONFIG).resolve()), [f"updates={settings.updates}", f"seed={settings.seed}"]
+    if name == TEXT_ONLY:
+        from benchmarks import text_only
+
+        changes.append(f"start={comprehended(recipe).resolve()}")
+        given = [config, "eye/text_encoder", str(folder.resolve()), *_set(changes)]
+        text_only.launch(recipe, given, settings.processes)
+        return
+    variant, start = VARIANTS[name], out / f"{name}-start"
     if not (start / "model_index.json").exists():
         begin(recipe, start, variant)
-    changes = [
-        f"start={start.resolve()}",
-        f"updates={settings.updates}",
-        f"seed={settings.seed}",
-        f"frozen={variant.frozen}",
-        *(f"losses.{loss}={weight}" for loss, weight in variant.losses.items()),
-    ]
-    words = [word for change in changes for word in ("--set", change)]
-    config = str(shipped(CONFIG).resolve())
-    launch(recipe, ["train", config, "--out", str(folder.resolve()), *words], settings.processes)
+    changes += [f"start={start.resolve()}", f"frozen={variant.frozen}"]
+    changes += [f"losses.{loss}={weight}" for loss, weight in variant.losses.items()]
+    launch(recipe, ["train", config, "--out", str(folder.resolve()), *_set(changes)], settings.processes)
+
+
+def _set(changes: list[str]) -> list[str]:
+    return [word for change in changes for word in ("--set", change)]
 
 
 def main() -> None:
@@ -108,13 +121,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.variants", description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("recipe", type=Path, help="folder of `insightedit train-small`")
     parser.add_argument("out", type=Path, help="folder for the variants")
-    parser.add_argument("names", nargs="*", choices=[*VARIANTS, []], help="default: all")
+    parser.add_argument("names", nargs="*", choices=[*NAMES, []], help="default: all")
     parser.add_argument("--updates", type=int, default=600)
     parser.add_argument("--seed", type=int, default=45)
     parser.add_argument("--processes", type=int, default=2)
     settings = parser.parse_args()
     try:
-        for name in settings.names or VARIANTS:
+        for name in settings.names or NAMES:
             train(name, settings.recipe, settings.out, settings)
     except InsightEditError as error:
         sys.exit(str(error))

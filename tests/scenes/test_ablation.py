@@ -35,6 +35,22 @@ def test_the_exact_answer_has_full_marks_and_the_source_none(ablation, tmp_path)
     assert all(Image.open(tmp_path / f"sheet-{name}.png").width > 1000 for name in ("none", "exact"))
 
 
+def test_folders_of_one_name_are_seeds_of_one_variant(ablation, tmp_path):
+    given = ["half=copy", "half=exact", "copy", "--count", "8", "--part", "train", "--workers", "0"]
+    ablation.main([*given, "--size", "48", "--out", str(tmp_path)])
+    head, _, half, copy = (line.split(" | ") for line in (tmp_path / "table.md").read_text().splitlines()[:4])
+    assert half[0] == "| half (2 seeds)" and copy[0] == "| copy"
+    assert half[1:3] == ["50.0 ± 70.7"] * 2 and half[3] == "-" and copy[1:3] == ["0.0 ± 0.0"] * 2  # of 0 and 100 %
+    for level in ("simple", "reasoning"):
+        background, error = head.index(f"background dB, {level}"), head.index(f"error inside, {level}")
+        assert half[background] == "exact"
+        alone = float(copy[error])
+        spread = [float(value) for value in half[error].split(" ± ")]
+        assert alone > 10 and spread == pytest.approx([alone / 2, alone / 2**0.5], abs=0.11)
+    with pytest.raises(SystemExit):
+        ablation.arguments(["half=copy", "a/half", "--out", str(tmp_path)])
+
+
 def test_two_variants_need_two_names(ablation, tmp_path, capsys):
     with pytest.raises(SystemExit):
         ablation.arguments(["a/model", "b/model", "--out", str(tmp_path)])
