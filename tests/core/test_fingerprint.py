@@ -37,3 +37,11 @@ def test_a_large_file_is_its_size_and_time(tmp_path, monkeypatch):
     assert of_folder(tmp_path) == before
     os.utime(tmp_path / "weights", ns=(5, 5))
     assert of_folder(tmp_path) != before
+
+
+def test_an_engine_names_its_weights_and_not_where_they_lay(tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    assert fingerprint.engine(f"{folder}/", folder) == f"mine@{of_folder(folder)}"
+    assert fingerprint.engine("owner/name", folder) == f"owner/name@{of_folder(folder)}"

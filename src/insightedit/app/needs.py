@@ -155,7 +155,7 @@ def _wanted(name: str, patterns: Sequence[str]) -> bool:
 
 
 class Presets:
-    """What can be asked about: build presets and their files, editors, `demo`."""
+    """What can be asked about: build presets and their files, editors, `imagine`, `scenes`, `demo`."""
 
     def __init__(self, disk: Disk) -> None:
         self.disk = disk
@@ -164,7 +164,7 @@ class Presets:
     @property
     def listed(self) -> list[str]:
         """Those that are shown where none is asked for."""
-        return [*self.builds, "scenes", "demo"]
+        return [*self.builds, "imagine", "scenes", "demo"]
 
     def needs(self, name: str) -> Needs:
         """What it asks for.
@@ -191,6 +191,10 @@ class Presets:
     def _add(self, name: str, found: Needs) -> None:
         if name == "scenes":
             found.scenes = True
+        elif name == "imagine":
+            from insightedit.construct.imagine.recipe import ImagineRecipe
+
+            self._walk(load(ImagineRecipe, preset_path("imagine", "instruct_pix2pix")), found)
         elif name in EDITORS:
             editor = make_editor(name)
             self._walk(editor.settings, found)
@@ -199,7 +203,9 @@ class Presets:
         elif name in self.builds or Path(name).suffix in (".yaml", ".yml"):
             from insightedit.construct.recipe import Recipe  # which takes seconds: it knows every step
 
-            self._walk(load(Recipe, preset_path("build", name)), found)
+            recipe = load(Recipe, preset_path("build", name))
+            self._walk(recipe, found)
+            recipe.check()
         else:
             known = {*self.listed, *EDITORS}
             raise ConfigError(f"no preset '{name}'", "no build preset and no editor has that name",
@@ -249,12 +255,15 @@ def _settings(knobs: Knobs) -> dict[str, Any]:
 def chosen(knobs: Knobs) -> Iterator[Knobs]:
     """The sections within a section that a run reads.
 
-    Where there is a `backend`, a section called like another one of its choices is not; with the default choice, which
-    asks no network, only sections that the preset writes out are. CLIP beside painters is read if it chooses attempts.
+    Where there is a `backend`, a section called like another one of its choices is not, nor those that the knobs list
+    beside it in `ways`; with the default choice, which asks no network, only sections that the preset writes out are.
+    CLIP beside painters is read if it chooses attempts.
     """
     backend = type(knobs).model_fields.get("backend")
     at = getattr(knobs, "backend", None)
     others = set(get_args(backend.annotation)) - {at} if backend else set()
+    ways: Mapping[str, Sequence[str]] = getattr(knobs, "ways", {})
+    others |= {section for way in others for section in ways.get(way, ())}
     plain = backend is not None and at == backend.default
     choosers = [by for _, value in knobs if (by := getattr(value, "best_by", None)) is not None]
     for name, value in knobs:

@@ -21,12 +21,13 @@ from insightedit.construct.work import Asked, Work
 from insightedit.core.config import Knobs
 from insightedit.core.errors import Unfit
 from insightedit.core.record import Photo, Record
-from insightedit.flow.step import AsyncStep, Context, Place, fingerprint
+from insightedit.flow.step import AsyncStep, Context, Item, Place, fingerprint
 
 if TYPE_CHECKING:  # their packages are an extra of the installation
     from insightedit.backends.chat.answer import Answer
     from insightedit.backends.chat.client import Chat
 
+In = TypeVar("In", bound=Item)
 Out = TypeVar("Out", bound=Record)
 R = TypeVar("R", bound=Reply)
 T = TypeVar("T")
@@ -53,10 +54,11 @@ class Purse:
 
     Args:
         budget_usd: what the run may spend; None = no limit.
+        ledger: is filled as the run goes; None = a new one.
     """
 
-    def __init__(self, budget_usd: float | None = None) -> None:
-        self.budget, self.ledger = Budget(budget_usd), Ledger()
+    def __init__(self, budget_usd: float | None = None, ledger: Ledger | None = None) -> None:
+        self.budget, self.ledger = Budget(budget_usd), Ledger() if ledger is None else ledger
         self._chats: dict[str, Chat] = {}
         self._limiters: dict[tuple[Any, ...], Limiter] = {}
 
@@ -85,8 +87,8 @@ class Purse:
             await chat.close()
 
 
-class AskStep(OfWork, AsyncStep[Work, Out]):
-    """A step that asks a language model, or several.
+class Asking(AsyncStep[In, Out]):
+    """A step that asks a language model, or several, about any kind of item.
 
     Subclasses write `one` with `ask`, and name in `prompts` what they ask; knobs hold a `ChatSection` named `chat`, and
     may hold others. Prompts, models and knobs are in the fingerprint, places and addresses are not.
@@ -94,14 +96,12 @@ class AskStep(OfWork, AsyncStep[Work, Out]):
     Args:
         knobs: the step's own section of the configuration.
         seed: of the run.
-        root: of the photographs.
-        source: how photographs are opened.
         purse: of the run.
     """
 
-    def __init__(self, knobs: Knobs, seed: int, root: Path, source: SourceKnobs, purse: Purse) -> None:
+    def __init__(self, knobs: Knobs, seed: int, purse: Purse) -> None:
         super().__init__(knobs, seed)
-        self.root, self.source, self.purse = root, source, purse
+        self.purse = purse
 
     @property
     def prompts(self) -> Sequence[str]:
@@ -161,6 +161,22 @@ class AskStep(OfWork, AsyncStep[Work, Out]):
         except (ReplyFailure, ServiceFailure) as failure:
             wanted = f"a usable reply to '{prompt}'"
             raise Unfit(failure.reason, failure.reply or failure.why, wanted) from failure
+
+
+class AskStep(OfWork, Asking[Work, Out]):
+    """An asking step of `build`: its items are photographs, which it can show.
+
+    Args:
+        knobs: the step's own section of the configuration.
+        seed: of the run.
+        root: of the photographs.
+        source: how photographs are opened.
+        purse: of the run.
+    """
+
+    def __init__(self, knobs: Knobs, seed: int, root: Path, source: SourceKnobs, purse: Purse) -> None:
+        super().__init__(knobs, seed, purse)
+        self.root, self.source = root, source
 
     async def look(self, work: Work, context: Context, max_side: int, detail: Detail = "auto") -> ImagePart:
         """The photograph, opened, sized and encoded in a worker process.

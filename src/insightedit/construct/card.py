@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from insightedit import __version__
+from insightedit.construct.funnel import Spending
 from insightedit.construct.row import FunnelLine, Row, card_features
 from insightedit.construct.tally import POINTS, Owner, Tally
 from insightedit.core.record import Reject
@@ -80,12 +81,15 @@ class Facts:
     split_bytes: dict[str, int]  # of the splits that have a file
     reject_bytes: int
     origin: Origin = PHOTOGRAPHS
+    row: type[Row] = Row
+    spent: Sequence[Spending] = ()  # by the steps that asked language models
 
 
 def write_card(facts: Facts) -> str:
     """The text of README.md."""
     head = yaml.safe_dump(_head(facts), sort_keys=False, allow_unicode=True, width=110)
-    sections = [_what(facts), _load(facts), _made(facts), _yields(facts), _scores(facts), _columns(), _licences(facts)]
+    sections = [_what(facts), _load(facts), _made(facts), _yields(facts), _scores(facts)]
+    sections += [_columns(facts.row), _licences(facts)]
     return f"---\n{head}---\n\n# {_plain(facts.title)}\n\n" + "\n\n".join([*sections, _cite(), _limits(facts)]) + "\n"
 
 
@@ -97,7 +101,7 @@ def _head(facts: Facts) -> dict[str, Any]:
     infos = [
         {
             "config_name": "default",
-            "features": card_features(Row),
+            "features": card_features(facts.row),
             "splits": [
                 {"name": split, "num_bytes": size, "num_examples": facts.tally.splits[split]}
                 for split, size in facts.split_bytes.items()
@@ -211,7 +215,22 @@ def _made(facts: Facts) -> str:
     made = facts.origin.made.format(
         version=__version__, preset=_code(facts.preset), seed=facts.seed, recipe=_code(facts.recipe) or "not given"
     )
-    return f"## How it was made\n\n{made}\n\n{table}"
+    parts = [f"## How it was made\n\n{made}", table]
+    if any(one.answers for one in facts.spent):
+        parts.append(_asked(facts))
+    return "\n\n".join(parts)
+
+
+def _asked(facts: Facts) -> str:
+    """Which models answered, and what the answers took."""
+    header = ["step", "asked", "answers", "tokens in", "tokens out", "USD"]
+    rows = []
+    for one in facts.spent:
+        price = f"{one.usd:.4f}" + (f" and {one.unpriced:,} answers of unknown price" if one.unpriced else "")
+        numbers = [_count(one.answers), _count(one.tokens_in), _count(one.tokens_out), price]
+        rows.append([_plain(one.step), _plain(", ".join(one.models)), *numbers])
+    said = "Of the answers that were used; `asked` in a row names prompt, model and tokens of each."
+    return f"{_table(header, rows, range(2, 6))}\n\n{said}"
 
 
 def _count(number: int) -> str:
@@ -253,7 +272,7 @@ def _scores(facts: Facts) -> str:
     )
 
 
-def _columns() -> str:
+def _columns(row: type[Row]) -> str:
     groups = {
         "ids": "edit_id image_id source_cluster split shard schema_version",
         "images": "source_image edited_image mask width height source_orig_width source_orig_height source_sha256 "
@@ -262,11 +281,13 @@ def _columns() -> str:
         "look_before look_after caption_source bbox_xywh mask_area border_touch natural_direction",
         "instructions": "instr_fwd_simple instr_fwd_advanced instr_rev_simple instr_rev_advanced instr_meta objects",
         "filters": "keep_fwd keep_rev reject_reasons",
-        "provenance": "source_url source_dataset author license license_url seed engine code_version parents",
+        "provenance": "source_url source_dataset author license license_url seed engine code_version parents "
+        "judge asked",
     }
     named = {name for names in groups.values() for name in names.split()}
-    groups["scores"] = " ".join(name for name in Row.model_fields if name not in named)
-    rows = [[group, ", ".join(f"`{name}`" for name in names.split())] for group, names in groups.items()]
+    groups["scores"] = " ".join(name for name in row.model_fields if name not in named)
+    there = {group: [name for name in names.split() if name in row.model_fields] for group, names in groups.items()}
+    rows = [[group, ", ".join(f"`{name}`" for name in names)] for group, names in there.items()]
     return (
         "## Columns\n\n" + _table(["group", "columns"], rows, range(0)) + "\n\n`instr_meta` says of each instruction "
         "how it was verified: the description as a formula over `objects`, and the objects that it picks."

@@ -1,23 +1,28 @@
-"""Step 1, describe: a caption, and the objects that one could edit."""
+"""Step 1, describe: a caption, and the objects that one could edit. This is the way without a model, from annotations;
+`describe_mllm` is the other one.
+"""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from insightedit.backends.describe.annotations import describe
+from insightedit.construct.describe_mllm import MllmKnobs
 from insightedit.construct.photo_step import WorkStep
 from insightedit.construct.work import Description, Work
 from insightedit.core.config import Knobs
 from insightedit.core.errors import Unfit
 from insightedit.core.record import Reject
+from insightedit.flow.step import fingerprint
 
 
 class DescribeKnobs(Knobs):
-    """Who describes."""
+    """Who describes: annotations that somebody made, or a model that looks, by its own section."""
 
-    backend: Literal["annotations"] = "annotations"
-    min_side_px: int = 12  # of an object's box
-    max_objects: int = 30
+    backend: Literal["annotations", "mllm"] = "annotations"
+    mllm: MllmKnobs = MllmKnobs()
+    min_side_px: int = 12  # of an annotated object's box
+    max_objects: int = 30  # of the annotated ones
 
 
 class Describe(WorkStep[Description]):
@@ -26,6 +31,11 @@ class Describe(WorkStep[Description]):
     name, version, value = "describe", "1", Description
     batch_size = 16
     knobs: DescribeKnobs
+
+    def fingerprint(self, before: str) -> str:
+        """As of every step; how a model would be asked is no part of what annotations say."""
+        knobs = self.knobs.model_dump(mode="json", exclude={"mllm"})
+        return fingerprint(before, self.name, self.version, self.seed, knobs)
 
     def one(self, work: Work) -> Description:
         photo = work.photo

@@ -164,9 +164,7 @@ class DescribeByMllm(AskStep[Looked]):
         return [thing.but(targets=found.get(thing.object_id, [])) for thing in objects], asked, rejects
 
     async def _proposed(self, context: Context, part: ImagePart, thing: Object) -> Answer[Targets]:
-        # without a box the detail alone says where it is
-        where = "the described place"
-        slots = {"name": thing.name, "detail": thing.detail, "place": where, "count": self.knobs.targets}
+        slots = {"name": thing.name, "detail": thing.detail, "count": self.knobs.targets}  # the detail says where it is
         return await self.ask(context, "targets", Targets, slots, [part])
 
 

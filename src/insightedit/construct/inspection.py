@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from insightedit.construct.promises import Book, Promise, check_row
 from insightedit.construct.reverify import Verifier
 from insightedit.construct.row import ROW_SCHEMA, FunnelLine
-from insightedit.construct.tally import Spread, Tally, Yield
+from insightedit.construct.tally import CLIP_SCORES, Spread, Tally, Yield
 from insightedit.core.errors import InputError, one_line
 from insightedit.core.files import inside, sha256_of
 from insightedit.core.record import Record
@@ -239,9 +239,12 @@ class _Reading:
         return parquet
 
     def _groups(self, path: Path, parquet: pq.ParquetFile) -> Iterator[list[dict[str, Any]]]:
+        schema = parquet.schema_arrow
+        known = (name for name in CLIP_SCORES if name in schema.names)  # a user's own may be called so too
+        more = [name for name in known if pa.types.is_floating(schema.field(name).type)]
         try:
             for number in range(parquet.num_row_groups):
-                yield parquet.read_row_group(number, columns=_COLUMNS).to_pylist()
+                yield parquet.read_row_group(number, columns=[*_COLUMNS, *more]).to_pylist()
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             self.book.check("files", self._name(path), f"cannot be read to its end: {_short(error)}")
             return

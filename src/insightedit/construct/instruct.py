@@ -24,6 +24,7 @@ from insightedit.construct.grammar import (
     without_look,
     words_of,
 )
+from insightedit.construct.instruct_knobs import InstructMllmKnobs
 from insightedit.construct.lexicon import lexicon
 from insightedit.construct.photo_step import WorkStep
 from insightedit.construct.referring import All, Is, Query, picks
@@ -38,6 +39,7 @@ from insightedit.construct.work import Worded, Wording, Work
 from insightedit.core.config import Knobs
 from insightedit.core.record import Direction, Edit, Instruction, Object, Reject
 from insightedit.core.seed import derive
+from insightedit.flow.step import fingerprint
 
 Told = tuple[str, str, Query]  # text, form, formula
 Kind = Literal["simple", "advanced"]
@@ -53,12 +55,14 @@ LONGEST_DETAIL = 9  # words of a detailed description that still fit into an ins
 
 
 class InstructKnobs(Knobs):
-    """How many instructions, how long, and whether kinds may be counted."""
+    """Who words them; how many, how long, and whether kinds may be counted."""
 
+    backend: Literal["templates", "mllm"] = "templates"
     simple_per_direction: int = 4
     advanced_per_direction: int = 3
     max_words: int = 20
     counting: bool = True  # say "of the three dandelions"; turn off where photographs are annotated incompletely
+    mllm: InstructMllmKnobs = InstructMllmKnobs()
 
 
 class Instruct(WorkStep[Wording]):
@@ -66,6 +70,11 @@ class Instruct(WorkStep[Wording]):
 
     name, version, value = "instruct", "1", Wording
     knobs: InstructKnobs
+
+    def fingerprint(self, before: str) -> str:
+        """As of every step; how a model would be asked is no part of what templates say."""
+        knobs = self.knobs.model_dump(mode="json", exclude={"backend", "mllm"})
+        return fingerprint(before, self.name, self.version, self.seed, knobs)
 
     def one(self, work: Work) -> Wording:
         edits: list[Worded] = []

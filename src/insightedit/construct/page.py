@@ -129,15 +129,14 @@ class Gallery:
             for way in ("forward", "reverse")
         }
         same = ("edit_id", "task", "method", "split", "category", "author", "license", "source_dataset", "engine")
-        scores = {name: value for name in SCORES if (value := getattr(row, name)) is not None}
+        scores = {name: value for name in SCORES if (value := getattr(row, name, None)) is not None}
         return {
             **{name: getattr(row, name) for name in same},
             "images": [source, edited],
             "size": [width, height],
             "stored": [row.width, row.height],
             "outline": outline(decode_own(row.mask.bytes) > 0, width, height),
-            "before": _called(row.object_before, row.look_before, row.natural_direction == "source"),
-            "after": _called(row.object_after, row.look_after, False) if row.object_after else "",
+            **_names(row),
             "natural": row.natural_direction,
             "keep": {"forward": row.keep_fwd, "reverse": row.keep_rev},
             "objects": len(row.objects),
@@ -158,6 +157,16 @@ class Gallery:
         shown.update(images=[source, edited], size=[width, height], outline=outline(mask, width, height))
         shown.update(task=edit.task, method=edit.method, before=edit.object_before, after=edit.object_after or "")
         return shown
+
+
+def _names(row: Row) -> dict[str, str]:
+    """What each side is called: by its object, by its caption where the edit is of none; "" is nothing at all."""
+    if row.task == "free":
+        return {"before": row.desc_before, "after": row.desc_after or ""}
+    return {
+        "before": _called(row.object_before, row.look_before, row.natural_direction == "source"),
+        "after": _called(row.object_after, row.look_after, False) if row.object_after else "",
+    }
 
 
 def _called(name: str, look: str | None, real: bool) -> str:
@@ -181,7 +190,14 @@ def _web(url: str) -> str:
 
 
 def write_page(
-    path: Path, folder: str, gallery: Gallery, tally: Tally, funnel: Sequence[FunnelLine], title: str, note: str
+    path: Path,
+    folder: str,
+    gallery: Gallery,
+    tally: Tally,
+    funnel: Sequence[FunnelLine],
+    title: str,
+    note: str,
+    things: str = "photographs",
 ) -> None:
     """Write the page.
 
@@ -193,6 +209,7 @@ def write_page(
         funnel: what every step kept.
         title: heading.
         note: how it was made, in one line.
+        things: what the sources are called.
     """
     edits, rejects = gallery.shown()
     data = {
@@ -200,7 +217,7 @@ def write_page(
         "counts": {
             "edits": tally.rows,
             "directed pairs": tally.pairs,
-            "photographs": tally.photos,
+            things: tally.photos,
             "simple instructions": tally.simple,
             "advanced instructions": tally.advanced,
         },

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from insightedit.construct.reverify import Verifier, unverified
+from insightedit.construct.tally import CLIP_SCORES
 from insightedit.core.errors import Unfit
 from insightedit.core.image import JPEG_BLOCK, Limits, decode
 from insightedit.core.record import SCHEMA_VERSION, Record
@@ -43,13 +44,14 @@ PROMISES = {
     "scores": "every score that is given lies in its range",
 }
 
-_SHARE, _POINTS = (0.0, 1.0), (0.0, 10.0)  # VIEScore counts to 5 or to 10, by the prompt
+_SHARE, _COSINE = (0.0, 1.0), (-1.0, 1.0)
+_POINTS = (0.0, 10.0)  # VIEScore counts to 5 or to 10, by the prompt
 RANGES = {
     "mask_area": _SHARE, "border_touch": _SHARE, "quality": _SHARE, "residue": _SHARE, "changed": (0.0, 255.0),
     "outside_psnr": (0.0, math.inf), "seam": (-math.inf, math.inf), "texture": (-math.inf, math.inf),
     "det_score": _SHARE, "mask_score": _SHARE, "sc_fwd_follow": _POINTS, "sc_fwd_overedit": _POINTS,
     "sc_rev_follow": _POINTS, "sc_rev_overedit": _POINTS, "pq_natural": _POINTS, "pq_artifact": _POINTS,
-    "o_fwd": _POINTS, "o_rev": _POINTS,
+    "o_fwd": _POINTS, "o_rev": _POINTS, **dict.fromkeys(CLIP_SCORES, _COSINE),
 }  # fmt: skip
 
 
@@ -233,7 +235,7 @@ def licence(row: Row) -> str | None:
 def scores(row: Row) -> str | None:
     """Scores are null or numbers of their range."""
     for name, (least, most) in RANGES.items():
-        value = row[name]
+        value = row.get(name)
         if value is not None and not (math.isfinite(value) and least <= value <= most):
             return f"{name} is {value:g}, not in {least:g}..{most:g}"
     version = row["schema_version"]

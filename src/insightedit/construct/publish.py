@@ -18,8 +18,10 @@ from pydantic import Field, field_validator
 
 from insightedit import __version__
 from insightedit.construct.card import PHOTOGRAPHS, Facts, Origin, write_card
+from insightedit.construct.funnel import Spending
 from insightedit.construct.page import MARK, Gallery, write_page
-from insightedit.construct.row import FunnelLine, Row, pictures_of, rows_of
+from insightedit.construct.row import FunnelLine, Row, pictures_of, published_schema, rows_of
+from insightedit.construct.row_asked import AskedRow, with_asked
 from insightedit.construct.shards import RejectWriter, SplitWriter, sync
 from insightedit.construct.tally import Tally
 from insightedit.construct.work import Work
@@ -77,6 +79,7 @@ def publish(
     seed: int,
     recipe: str = "",
     origin: Origin = PHOTOGRAPHS,
+    spent: Sequence[Spending] = (),
 ) -> Published:
     """Write `out`/dataset, `out`/index.html and `out`/page.
 
@@ -91,6 +94,7 @@ def publish(
         seed: seed of the run.
         recipe: fingerprint of the effective configuration.
         origin: what the card says about where the pictures come from.
+        spent: what the steps that asked language models took. If there is one, rows say who was asked (`AskedRow`).
 
     Raises:
         OutputError: the disk is full, or `out` holds something else under those names.
@@ -100,7 +104,7 @@ def publish(
     _refuse_strangers(*places)
     _recover(*places[:2])
     try:
-        writing = _Writing(out, knobs, origin)
+        writing = _Writing(out, knobs, origin, spent)
         for work in works:
             writing.take(work)
         for reject in rejects:
@@ -120,16 +124,16 @@ def publish(
 class _Writing:
     """A dataset on its way to the disk."""
 
-    def __init__(self, out: Path, knobs: PublishKnobs, origin: Origin) -> None:
-        self.out, self.knobs, self.origin, self.tally = out, knobs, origin, Tally()
+    def __init__(self, out: Path, knobs: PublishKnobs, origin: Origin, spent: Sequence[Spending]) -> None:
+        self.out, self.knobs, self.origin, self.spent, self.tally = out, knobs, origin, spent, Tally()
+        self.row: type[Row] = AskedRow if spent else Row
         self.folder, pictures = _beside(out / DATASET, TEMPORARY), _beside(out / PAGE, TEMPORARY)
         for folder in (self.folder, pictures):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
         data = self.folder / "data"
-        self.splits = {
-            name: SplitWriter(data, name, knobs.rows_per_file, knobs.bytes_per_file) for name in knobs.splits
-        }
+        limits, schema = (knobs.rows_per_file, knobs.bytes_per_file), published_schema(self.row)
+        self.splits = {name: SplitWriter(data, name, *limits, schema) for name in knobs.splits}
         self.rejects, self.judged_out = RejectWriter(self.folder / "rejects"), Counter[str]()
         self.gallery = Gallery(pictures, knobs.page_rows)
 
@@ -139,7 +143,7 @@ class _Writing:
         for edit in work.edits:
             self.tally.painted(edit.task, edit.method)
         for row in rows:
-            self._row(row)
+            self._row(with_asked(row, work) if self.spent else row)
         if rows:
             first = rows[0]
             self.tally.photo(first.source_dataset, first.author, first.license, first.license_url)
@@ -177,13 +181,15 @@ class _Writing:
             split_bytes={name: self.splits[name].num_bytes for name in files},
             reject_bytes=self.rejects.num_bytes,
             origin=self.origin,
+            row=self.row,
+            spent=self.spent,
         )
         write_text(self.folder / "README.md", write_card(facts))
         content_hash = self._manifest(facts)
         note = f"insightedit {__version__}, preset {preset}, seed {seed}, content {content_hash[:12]}"
         pictures = self.gallery.folder
         index = _beside(self.out / INDEX, TEMPORARY)
-        write_page(index, PAGE, self.gallery, self.tally, funnel, self.knobs.title, note)
+        write_page(index, PAGE, self.gallery, self.tally, funnel, self.knobs.title, note, self.origin.things)
         _swap_in(self.folder, self.out / DATASET)
         _swap_in(pictures, self.out / PAGE)
         index.replace(self.out / INDEX)
@@ -244,6 +250,7 @@ class _Writing:
             "splits": {name: tally.splits[name] for name in self.splits},
             "yields": [line.model_dump() for line in tally.yields()],
             "funnel": [line.model_dump() for line in facts.funnel],
+            **({"asked": [one.model_dump() for one in facts.spent]} if facts.spent else {}),
             "files": files,
         }
         write_json(self.folder / MANIFEST, manifest)

@@ -250,6 +250,13 @@ def _says(sentences: list[Instruction], way: str) -> bool:
     return any(sentence.direction == way and sentence.text.strip() for sentence in sentences)
 
 
+# what a reject tells of its edit, where it is known
+_SEEN = (
+    "quality", "residue", "seam", "texture", "changed", "sc_fwd_follow", "sc_fwd_overedit", "sc_rev_follow",
+    "sc_rev_overedit", "pq_natural", "pq_artifact", "clip_dir", "residual_det",
+)  # fmt: skip
+
+
 def _reject(work: Work, edit: Edit, verdict: Judgement | None) -> Reject:
     ids = {"photo_id": edit.photo_id, "object_id": edit.object_id, "edit_id": edit.edit_id, "uri": work.photo.uri}
     if verdict is None:
@@ -257,7 +264,7 @@ def _reject(work: Work, edit: Edit, verdict: Judgement | None) -> Reject:
     if verdict.keep_forward or verdict.keep_reverse:
         return Reject(step="publish", reason="no_instruction", seen="0 in the kept direction", wanted="1", **ids)
     reasons = verdict.reasons or ["not_kept"]
-    scores = {name: getattr(verdict, name) for name in ("quality", "residue", "seam", "texture", "changed")}
+    scores = {name: getattr(verdict, name, None) for name in _SEEN}
     seen = ", ".join(f"{name} {value:.3g}" for name, value in scores.items() if value is not None)
     also = f"; also {', '.join(reasons[1:])}" if reasons[1:] else ""
     return Reject(step="judge", reason=reasons[0], seen=seen + also, **ids)
@@ -318,7 +325,11 @@ _SAME_IN_EDIT = {
     "edit_id", "task", "method", "object_id", "object_before", "object_after", "category", "look_before", "look_after",
     "source_sha256", "edited_sha256", "seed", "engine", "parents",
 }  # fmt: skip
-_SAME_IN_VERDICT = {"changed", "outside_equal", "outside_psnr", "quality", "residue", "seam", "texture"}
+_VIE = {
+    "sc_fwd_follow", "sc_fwd_overedit", "sc_rev_follow", "sc_rev_overedit", "pq_natural", "pq_artifact",
+    "o_fwd", "o_rev",
+}  # fmt: skip
+_SAME_IN_VERDICT = {"changed", "outside_equal", "outside_psnr", "quality", "residue", "seam", "texture"} | _VIE
 
 
 def _words(sentences: list[Instruction]) -> dict[str, Any]:

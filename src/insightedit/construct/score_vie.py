@@ -65,6 +65,22 @@ class Scored(Record):
         """All of them."""
         return [score for worded in self.consistency for score in worded.views] + self.quality
 
+    @property
+    def asked(self) -> list[Asked]:
+        """Every question about it that was answered with scores."""
+        return [
+            Asked(
+                prompt=score.prompt,
+                version=score.version,
+                model=score.judge,
+                tokens_in=score.tokens_in,
+                tokens_out=score.tokens_out,
+                usd=score.usd,
+            )
+            for score in self.scores
+            if score.parts
+        ]
+
 
 class Scoring(Record):
     """Of `score`."""
@@ -76,19 +92,7 @@ class Scoring(Record):
     @property
     def asked(self) -> list[Asked]:
         """Every question that was answered with scores, for the row's provenance."""
-        return [
-            Asked(
-                prompt=score.prompt,
-                version=score.version,
-                model=score.judge,
-                tokens_in=score.tokens_in,
-                tokens_out=score.tokens_out,
-                usd=score.usd,
-            )
-            for edit in self.edits
-            for score in edit.scores
-            if score.parts
-        ]
+        return [asked for edit in self.edits for asked in edit.asked]
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ class SplitWriter:
     split: str
     rows_per_file: int
     bytes_per_file: int
+    schema: pa.Schema = ROW_SCHEMA
     rows: int = 0
     num_bytes: int = 0  # in Arrow, as `datasets` counts them in `dataset_info`
     _files: list[Path] = field(default_factory=list)
@@ -44,10 +45,10 @@ class SplitWriter:
 
     def add(self, row: Row) -> None:
         """Take one row."""
-        batch = pa.RecordBatch.from_pylist([row.but(shard=len(self._files)).model_dump()], schema=ROW_SCHEMA)
+        batch = pa.RecordBatch.from_pylist([row.but(shard=len(self._files)).model_dump()], schema=self.schema)
         if self._spill is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._spill = pa.ipc.new_file(self._spill_path, ROW_SCHEMA)
+            self._spill = pa.ipc.new_file(self._spill_path, self.schema)
         self._spill.write_batch(batch)
         self._ids.append(row.edit_id)
         self._spilt += batch.nbytes
@@ -62,7 +63,7 @@ class SplitWriter:
         self._spill.close()
         order = sorted(range(len(self._ids)), key=lambda index: _draw(self._ids[index]))
         path = self.folder / f"{self.split}-{len(self._files):05d}.parquet"
-        with pa.OSFile(str(self._spill_path)) as spilt, _writer(path, ROW_SCHEMA) as parquet:
+        with pa.OSFile(str(self._spill_path)) as spilt, _writer(path, self.schema) as parquet:
             reader = pa.ipc.open_file(spilt)
             for start in range(0, len(order), ROW_GROUP):
                 batches = [reader.get_batch(index) for index in order[start : start + ROW_GROUP]]
@@ -77,7 +78,7 @@ class SplitWriter:
         self._roll()
         if not self._files and even_empty:
             self._files.append(self.folder / f"{self.split}-00000.parquet")
-            write_empty(self._files[0], ROW_SCHEMA)
+            write_empty(self._files[0], self.schema)
         count = len(self._files)
         names = [path.with_name(f"{path.stem}-of-{count:05d}.parquet") for path in self._files]
         for path, name in zip(self._files, names, strict=True):

@@ -16,7 +16,11 @@ MODEL_SCORES = (
     "sc_fwd_follow", "sc_fwd_overedit", "sc_rev_follow", "sc_rev_overedit", "pq_natural", "pq_artifact",
     "o_fwd", "o_rev",
 )  # fmt: skip
-SCORES = ("quality", "changed", "outside_psnr", "residue", "seam", "texture", "mask_score", "det_score", *MODEL_SCORES)
+CLIP_SCORES = ("clip_dir", "clip_source", "clip_edited", "clip_image")  # which not every dataset has a column for
+SCORES = (
+    "quality", "changed", "outside_psnr", "residue", "seam", "texture", "mask_score", "det_score", *MODEL_SCORES,
+    *CLIP_SCORES,
+)  # fmt: skip
 POINTS = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
@@ -90,8 +94,8 @@ class Tally:
         kept = self._kept[row["task"] or "", row["method"] or ""]
         kept[0], kept[1], kept[2] = kept[0] + 1, kept[1] + forward, kept[2] + reverse
         for name, values in self._scores.items():
-            if row[name] is not None:
-                values.append(row[name])
+            if (value := row.get(name)) is not None:
+                values.append(value)
 
     @property
     def pairs(self) -> int:

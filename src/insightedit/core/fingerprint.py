@@ -42,6 +42,17 @@ def identity(path: Path) -> str:
     return of_files([path]) if path.is_file() else of_folder(path)
 
 
+def engine(model: str, path: Path) -> str:
+    """ "name@identity" of weights, for provenance: a hub id whole, of a folder or file on this disk its last part only.
+
+    Args:
+        model: as the settings name it.
+        path: where the weights were found.
+    """
+    here = Path(model).expanduser()
+    return f"{here.absolute().name if here.exists() else model}@{identity(path)}"
+
+
 def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 

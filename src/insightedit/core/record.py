@@ -18,7 +18,7 @@ SCHEMA_VERSION = 1
 Small = Annotated[int, pa.int32()]
 # 64 bits, so that a value read back is the value that was written: a resumed run must decide as an unbroken one does
 Float = Annotated[float, pa.float64()]
-Task = Literal["remove_add", "replace"]
+Task = Literal["remove_add", "replace", "free"]  # free: of no object that could be named
 Direction = Literal["forward", "reverse"]
 
 
@@ -147,15 +147,15 @@ class Edit(Record):
 
     edit_id: str
     photo_id: str
-    object_id: str
+    object_id: str  # "" where the task is free
     task: Task
-    method: str  # removal | recolour | material | transplant | replacement | composed
+    method: str  # removal | recolour | material | transplant | replacement | composed | prompt_to_prompt
     natural: Literal["source", "edited", "neither"]  # which side is the real photograph
     category: str
     category_after: str = ""
-    object_before: str  # short names without article and without `look`
+    object_before: str  # short names without article and without `look`; "" where the task is free
     object_after: str | None = None  # None for remove_add
-    detail_before: str = ""
+    detail_before: str = ""  # of the object; of the whole picture where the task is free
     detail_after: str = ""
     look_before: str | None = None  # the adjective that tells the two sides apart: a colour or a material
     look_after: str | None = None

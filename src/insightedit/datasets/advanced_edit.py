@@ -28,6 +28,7 @@ LAYOUT = (
     'below ROOT one JSON per picture, {"0": {origin_img_path, target_img_path, task_type: remove|add|replace, '
     "instruction: [..], reasoning_instruction1, class_origin, ..}, ..}, its paths below `images`"
 )
+KNOWN = ("remove", "add", "replace")  # tasks
 REASONING = ("reasoning_instruction1", "reasoning_instruction2")
 
 
@@ -154,8 +155,8 @@ def _ways(records: list[dict[str, Any]], place: int, add_from_remove: bool) -> l
     """(0, as it stands) and, for a removal that nobody wrote backwards, (1, swapped)."""
     record = records[place]
     source, target, task = fields(record, origin_img_path=str, target_img_path=str, task_type=str)
-    if task not in TASKS:
-        raise Unfit("unknown_task", task[:40], ", ".join(TASKS))
+    if task not in KNOWN:
+        raise Unfit("unknown_task", task[:40], ", ".join(KNOWN))
     told = (sentences(record.get("instruction")), sentences([record.get(name) for name in REASONING]))
     ways = [(0, Directed(source, target, TASKS.index(task), told))]
     named = " ".join(str(record.get("class_origin") or "").replace("_", " ").split())

@@ -6,7 +6,7 @@ import numpy as np
 
 from insightedit.datasets.example import Part
 
-TASKS = ("remove", "add", "replace")
+TASKS = ("remove", "add", "replace", "edit")  # edit: any other
 KINDS = ("simple", "reasoning")
 
 

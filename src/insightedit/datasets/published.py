@@ -58,7 +58,7 @@ class Published:
     def _index(self) -> np.ndarray:
         """A line for every row, kept direction and kind of instruction that is there."""
         columns = small_columns(self.rows, (*SMALL[1:], "quality"))
-        removes = np.asarray(pc.equal(columns["task"], "remove_add"))
+        removes, free = (np.asarray(pc.equal(columns["task"], task)) for task in ("remove_add", "free"))
         quality = np.asarray(columns["quality"].cast("float64").fill_null(1.0))
         good = quality >= (self.knobs.min_quality or 0.0)
         self._leave_out("low_quality", ~good)
@@ -66,7 +66,8 @@ class Published:
         for way, short in enumerate(WAYS):
             kept = np.asarray(columns[f"keep_{short}"]).astype(bool)
             self._leave_out(f"not_kept_{short}", ~kept)
-            tasks = np.where(removes, TASKS.index(("remove", "add")[way]), TASKS.index("replace"))
+            other = np.where(free, TASKS.index("edit"), TASKS.index("replace"))
+            tasks = np.where(removes, TASKS.index(("remove", "add")[way]), other)
             for kind, column in enumerate(KIND_COLUMNS):
                 said = np.asarray(pc.list_value_length(columns[f"instr_{short}_{column}"]).fill_null(0)) > 0
                 chosen = np.flatnonzero(kept & good & said & (short in self.knobs.directions))

@@ -5,7 +5,8 @@ below the class are arithmetic on embeddings and need no torch.
 
 Which framing belongs to which published number:
     interpolate   the pair filter and the metrics of InstructPix2Pix (Brooks et al. 2023)
-    crop          CLIPScore (Hessel et al. 2021, torchmetrics, SmartEdit) and the CLIP-I / CLIP-T of MagicBrush
+    crop          CLIPScore (Hessel et al. 2021, torchmetrics, SmartEdit)
+    openai        CLIP-I and CLIP-T of MagicBrush
     squash        ours, where no published number is compared: the whole picture, antialiased
 """
 
@@ -23,13 +24,13 @@ from insightedit.backends.batching import BatchSize, in_batches
 from insightedit.core.config import Knobs
 from insightedit.core.device import free_memory, quiet, where
 from insightedit.core.errors import BackendError, InputError
-from insightedit.core.fingerprint import identity
+from insightedit.core.fingerprint import engine
 from insightedit.core.weights import find, loading, whole
 
 if TYPE_CHECKING:
     import torch
 
-Framing = Literal["squash", "crop", "interpolate"]
+Framing = Literal["squash", "crop", "openai", "interpolate"]
 PREFIX = "A photo depicts "  # Hessel et al. put it before every caption; torchmetrics and SmartEdit do not
 WEIGHT = 2.5  # w of Hessel et al., section 3
 
@@ -38,8 +39,9 @@ class ClipKnobs(Knobs):
     """Which CLIP, where it runs, and how a picture becomes the network's square.
 
     `model` is a folder in the public layout of `CLIPModel` or a hub id; `framing` is "squash" (bicubic to the square,
-    antialiased, aspect ignored), "crop" (short side to the square, centre cut out: CLIP's own) or "interpolate" (as
-    squash, but bicubic on floats without antialiasing: what InstructPix2Pix filtered with).
+    antialiased, aspect ignored), "crop" (short side to the square, centre cut out: transformers'), "openai" (as crop,
+    but half pixels round as in OpenAI's own code) or "interpolate" (as squash, but bicubic on floats without
+    antialiasing: what InstructPix2Pix filtered with).
     """
 
     model: str = "openai/clip-vit-large-patch14"
@@ -86,7 +88,7 @@ class Clip:
         Raises:
             InputError: the weights cannot be had.
         """
-        return f"{self.settings.model}@{identity(find(self.settings.model, self.settings.revision))}"
+        return engine(self.settings.model, find(self.settings.model, self.settings.revision))
 
     def images(self, batch: Sequence[np.ndarray], framing: Framing | None = None) -> np.ndarray:
         """Embeddings of pictures, float32 (N, D), each of length 1.
@@ -203,11 +205,29 @@ def framed(picture: np.ndarray, side: int, framing: Framing) -> np.ndarray:
     """
     if framing == "interpolate":
         return _interpolated(picture, side)
+    if framing == "openai":
+        return centred(picture, side, side)
     height, width = picture.shape[:2]
     short = min(height, width)
     size = (side, side) if framing == "squash" else (side * width // short, side * height // short)
     resized = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
     left, top = (size[0] - side) // 2, (size[1] - side) // 2
+    return resized[top : top + side, left : left + side].astype(np.float32) / 255
+
+
+def centred(picture: np.ndarray, short: int, side: int) -> np.ndarray:
+    """The centre of a picture as torchvision's Resize and CenterCrop cut it out, float32 (side, side, 3) in 0..1.
+
+    Args:
+        picture: uint8 RGB (H, W, 3).
+        short: px of the short side after resizing (bicubic, antialiased).
+        side: px, at most `short`.
+    """
+    height, width = picture.shape[:2]
+    least = min(height, width)
+    size = (short * width // least, short * height // least)
+    resized = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+    left, top = (round((length - side) / 2) for length in size)  # halves to even, as there
     return resized[top : top + side, left : left + side].astype(np.float32) / 255
 
 

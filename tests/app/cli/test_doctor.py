@@ -27,9 +27,10 @@ from insightedit.backends.segment.sam3 import Sam3Knobs
 from insightedit.construct.describe_mllm import MllmKnobs
 from insightedit.construct.judge_vie import ResidueKnobs
 from insightedit.construct.paint import PaintKnobs
+from insightedit.construct.recipe import Recipe
 from insightedit.construct.segment import SegmentKnobs
-from insightedit.core.config import Knobs
-from insightedit.core.files import shipped
+from insightedit.core.config import Knobs, load, preset_path
+from insightedit.core.errors import ConfigError
 from insightedit.editors.table import EDITORS
 from insightedit.editors.table import make as make_editor
 from insightedit.metrics.clip import ClipKnobs
@@ -213,6 +214,9 @@ def test_only_the_chosen_ways_of_working_are_needed(disk):
     assert needs.weights[3].files == ("vae/diffusion_pytorch_model.safetensors",), "PowerPaint brings its own UNet"
     assert "cuda:3" in needs.devices
     assert [("lama" in one.what, "big-lama.pt" in one.mend) for one in needs.lacks] == [(True, True)]
+    judge = {"backend": "classical", "score": {"chat": {"model": "gpt-4o"}}, "vie": {"clip": {}}}
+    judged = presets.of(Recipe.model_validate({"preset": "mine", "judge": judge}))
+    assert (judged.chats, judged.weights) == ([], []), "the classical judge asks nobody, whatever is written beside it"
     by_clip = {"backend": "networks", "networks": {"removal": {"attempts": 2, "best_by": "clip"}}}
     assert "openai/clip-vit-large-patch14" in names(presets.of(Preset.model_validate({"paint": by_clip})))
 
@@ -255,10 +259,36 @@ def test_every_default_of_painters_editors_segmenters_and_metrics_is_listed_with
         assert one.size_bytes > 0 and one.size_from in ("page", "memory") and one.licence_from in ("page", "memory")
 
 
-def test_every_shipped_preset_can_be_asked_about_and_every_extra_is_known(disk):
-    presets = Presets(disk)
-    for path in shipped("configs/build").glob("*.yaml"):
-        presets.needs(path.stem)
+PAPER = ["IDEA-Research/grounding-dino-tiny", "facebook/sam2-hiera-large", "JunhaoZhuang/PowerPaint-v2-1"]
+MODERN = [
+    "openmmlab-community/mm_grounding_dino_large_all",
+    "facebook/sam2.1-hiera-large",
+    "Qwen/Qwen-Image-Edit",
+    "openai/clip-vit-large-patch14",
+]
+
+
+@pytest.mark.parametrize(
+    ("preset", "weights", "models"),
+    [("offline", [], []), ("paper", PAPER, ["gpt-4o"] * 3), ("modern", MODERN, [""] * 3)],
+)
+def test_a_shipped_preset_asks_for_its_weights_and_its_chats_and_for_nothing_else(disk, preset, weights, models):
+    needs = Presets(disk).needs(preset)
+    assert (list(dict.fromkeys(names(needs))), [chat.model for chat in needs.chats]) == (weights, models)
+    assert needs.lacks == [] and all(one.size_bytes and one.state == "missing" for one in needs.weights)
+    recipe = load(Recipe, preset_path("build", preset))
+    assert recipe.preset == preset
+    recipe.steps(Path())
+
+
+def test_a_preset_of_ones_own_that_cannot_work_says_so(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("preset: mine\ndescribe: {backend: mllm}\n")
+    with pytest.raises(ConfigError, match=r"segment\.backend=grounded_sam"):
+        Presets(Disk()).needs(str(mine))
+
+
+def test_every_extra_is_known():
     assert set(EXTRAS) | {"", "dev"} == set(requirements())
 
 

@@ -10,15 +10,17 @@ from insightedit.backends.chat.prompt import FOLDER, load, parse
 from insightedit.backends.chat.replies import LONGEST_DETAIL, REPLIES, Thing, words
 from insightedit.core.errors import ConfigError
 
+COUNTS = ("simple", "advanced", "longest")
 SLOTS = {
     "describe": {"most"},
     "caption": set(),
     "extract": {"most", "caption"},
-    "targets": {"name", "detail", "place", "count"},
-    "instruct_remove": {"name", "detail", "place", "others", "simple", "advanced"},
-    "instruct_replace": {"name", "detail", "target", "target_detail", "place", "others", "simple", "advanced"},
+    "targets": {"name", "detail", "count"},
+    "instruct_remove": {"name", "detail", "place", "others", *COUNTS},
+    "instruct_replace": {"name", "detail", "target", "target_detail", "place", "others", *COUNTS},
     "point_back": {"objects", "instruction"},
-    "rewrite": {"edit", "name", "detail", "place", "others", "kind", "instruction", "why"},
+    "point_back_added": {"objects", "instruction"},
+    "rewrite": {"edit", "name", "detail", "place", "others", "kind", "instruction", "why", "longest"},
     "sc": {"view", "top", "instruction"},
     "pq": {"view", "top"},
     "triples": {"captions"},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from insightedit.backends.chat.cost import Ledger
     from insightedit.construct.build import Built
     from insightedit.construct.recipe import Recipe
 
@@ -32,22 +33,32 @@ def build(
     allow_unlicensed: Annotated[
         bool, typer.Option("--allow-unlicensed", help="Keep photographs that state no licence.")
     ] = False,
+    budget_usd: Annotated[
+        float | None,
+        typer.Option("--budget-usd", min=0, help="What this run may pay language models; it stops before more."),
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Turn photographs into an instruction-editing dataset.
+    """Turn photographs into an instruction-editing dataset. `insightedit doctor PRESET` says what a preset needs.
 
     Leaves OUT/dataset (parquet shards for `datasets.load_dataset`), OUT/index.html (the page) and OUT/config.yaml.
     """
     from insightedit.app.cli.terminal import bars, say
+    from insightedit.backends.chat.cost import Ledger
     from insightedit.construct.build import build as run_build
 
     said = [("source.licence", licence), ("source.author", author)]
     extra = [f"{key}={_quoted(value)}" for key, value in said if value]
     extra += ["source.allow_unlicensed=true"] if allow_unlicensed else []
     recipe = _recipe(preset, [*(settings or []), *extra])
-    with bars() as progress:
-        built = run_build(photos, out, recipe, annotations, cores() if workers is None else workers, progress)
-    say(_report(built), json_output, lambda: _table(built))
+    count, ledger = cores() if workers is None else workers, Ledger()
+    try:
+        with bars() as progress:
+            built = run_build(photos, out, recipe, annotations, count, progress, budget_usd, ledger)
+    finally:  # what was paid for is told however the run ends
+        for line in ledger.lines():
+            typer.echo(line, err=True)
+    say(report(built, ledger), json_output, lambda: table(built))
 
 
 def _recipe(preset: str, settings: list[str]) -> Recipe:
@@ -68,7 +79,8 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _report(built: Built) -> dict[str, object]:
+def report(built: Built, ledger: Ledger) -> dict[str, object]:
+    """What came of a run, for scripts."""
     return {
         "dataset": str(built.out / "dataset"),
         "page": str(built.out / "index.html"),
@@ -76,18 +88,21 @@ def _report(built: Built) -> dict[str, object]:
         "content_hash": built.published.content_hash,
         "funnel": [line.model_dump() for line in built.funnel],
         "cpu_s": {step: round(seconds, 2) for step, seconds in built.cpu_s.items()},
+        "asked": ledger.as_dict(),  # by this run
+        "spent": [one.model_dump() for one in built.spent],  # by all runs, on the answers that were used
     }
 
 
-def _table(built: Built) -> object:
+def table(built: Built) -> object:
+    """The funnel of a run, for people."""
     from rich.table import Table
 
-    table = Table(title=f"{built.published.rows} edits in {built.out / 'dataset'}", title_justify="left", box=None)
+    drawn = Table(title=f"{built.published.rows} edits in {built.out / 'dataset'}", title_justify="left", box=None)
     for column in ("step", "of", "in", "kept", "left out"):
-        table.add_column(column, justify="left" if column in ("step", "of", "left out") else "right")
+        drawn.add_column(column, justify="left" if column in ("step", "of", "left out") else "right")
     for line in built.funnel:
         reasons = ", ".join(f"{count} {reason}" for reason, count in list(line.reasons.items())[:4])
-        table.add_row(line.step, line.what, str(line.came_in), str(line.kept), reasons)
-    table.caption = f"Look at {built.out / 'index.html'}"
-    table.caption_justify = "left"
-    return table
+        drawn.add_row(line.step, line.what, str(line.came_in), str(line.kept), reasons)
+    drawn.caption = f"Look at {built.out / 'index.html'}"
+    drawn.caption_justify = "left"
+    return drawn

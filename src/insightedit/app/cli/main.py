@@ -16,6 +16,7 @@ from insightedit.app.cli.convert import convert
 from insightedit.app.cli.demo import demo
 from insightedit.app.cli.doctor import doctor
 from insightedit.app.cli.edit import edit
+from insightedit.app.cli.imagine import imagine
 from insightedit.app.cli.inspect import inspect
 from insightedit.app.cli.scenes import scenes
 from insightedit.app.cli.train import train
@@ -33,6 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(epilog=EPILOG)(build)
+app.command(epilog=EPILOG)(imagine)
 app.command(epilog=EPILOG)(inspect)
 app.command(epilog=EPILOG)(train)
 app.command("train-small", epilog=EPILOG)(train_small)

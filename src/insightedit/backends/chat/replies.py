@@ -6,7 +6,7 @@ is for the step to say (`Thing.fault`, `words`), so that one of them can be left
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -90,11 +90,38 @@ class Targets(Reply):
     targets: list[Target]
 
 
+Says = Literal[
+    "name", "kind", "use", "colour", "left_of", "right_of", "above", "below", "inside", "on", "between", "nearest_to",
+    "leftmost", "rightmost", "highest", "lowest", "largest", "smallest", "tallest",
+    "at_left", "at_right", "at_top", "at_bottom", "in_middle",
+    "nth_from_left", "nth_from_right", "nth_from_top", "nth_from_bottom", "one_of", "other",
+]  # fmt: skip
+
+
+class Clue(Reply):
+    """One thing that an instruction says of the object that it means, so that it can be measured."""
+
+    says: Says = Field(
+        description="left_of ... nearest_to: how it lies to `others`; leftmost ... tallest: first among its group; "
+        "at_left ... in_middle: its part of the image; nth_from_...: its number in a row; one_of: how many there are"
+    )
+    others: list[int] = Field(description="numbers of the listed objects that it is compared with; empty if none")
+    word: str = Field(description="the name, kind, use or colour as written; of a group, a row or a number, its noun")
+    count: int = Field(description="nth_from_...: which one, from 1; one_of: how many; otherwise 0")
+
+
+class Sentence(Reply):
+    """One instruction and what it says of its object."""
+
+    text: Line
+    clues: list[Clue] = Field(description="all that it says to tell its object from the others")
+
+
 class Wordings(Reply):
     """Instructions for one direction of an edit."""
 
-    simple: list[Line] = Field(description="direct commands")
-    advanced: list[Line] = Field(description="wordings that take understanding to follow")
+    simple: list[Sentence] = Field(description="direct commands")
+    advanced: list[Sentence] = Field(description="wordings that take understanding to follow")
 
 
 class Instructed(Reply):
@@ -114,7 +141,7 @@ class PointedBack(Reply):
 class Rewritten(Reply):
     """A better instruction."""
 
-    instruction: Line
+    instruction: Sentence
 
 
 class Consistency(Reply):
@@ -169,6 +196,7 @@ REPLIES: dict[str, type[Reply]] = {  # prompt -> its reply
     "instruct_remove": Instructed,
     "instruct_replace": Instructed,
     "point_back": PointedBack,
+    "point_back_added": PointedBack,
     "rewrite": Rewritten,
     "sc": Consistency,
     "pq": Quality,

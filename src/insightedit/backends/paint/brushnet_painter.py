@@ -69,7 +69,8 @@ class BasedPainter(Painter):
 
     def engine(self) -> str:
         """ "name@model+base": `identity` of each; a base within the folder of the model is part of that."""
-        apart = [self._folder] if self._base.is_relative_to(self._folder) else [self._folder, self._base]
+        model = self._folder  # first: it may have no default, and the base is downloaded
+        apart = [model] if self._base.is_relative_to(model) else [model, self._base]
         return f"{self.name}@{'+'.join(identity(folder) for folder in apart)}"
 
     @cached_property

@@ -14,7 +14,7 @@ from pydantic import Field
 from insightedit.backends.paint.painter import Canvas, Painter, PainterSettings, PaintTask
 from insightedit.core.device import free_memory, need_models, place, quiet, where
 from insightedit.core.errors import ConfigError, InputError, one_line
-from insightedit.core.fingerprint import identity
+from insightedit.core.fingerprint import engine
 from insightedit.core.image import to_uint8
 from insightedit.core.lookup import suggest
 from insightedit.core.weights import find_pipeline, load_pipeline
@@ -83,7 +83,7 @@ class PipelinePainter(Painter):
         return self._found
 
     def engine(self) -> str:
-        return f"{self._named()}@{identity(self.folder())}"
+        return engine(self._named(), self.folder())
 
     def _named(self) -> str:
         if self.settings.model is None:

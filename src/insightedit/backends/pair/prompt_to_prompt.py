@@ -19,7 +19,7 @@ from insightedit.backends.pair.sharing import SharedSelfAttention, share_self_at
 from insightedit.core.config import Knobs
 from insightedit.core.device import free_memory, quiet, where
 from insightedit.core.errors import BackendError
-from insightedit.core.fingerprint import identity
+from insightedit.core.fingerprint import engine
 from insightedit.core.seed import derive
 from insightedit.core.weights import find, find_pipeline, load_pipeline, loading, whole
 
@@ -129,8 +129,8 @@ class PromptToPrompt:
 
         knobs = self.knobs
         model = find_pipeline(knobs.model, knobs.revision, StableDiffusionPipeline)
-        vae = f"+{knobs.vae}@{identity(find(knobs.vae, knobs.vae_revision))}" if knobs.vae else ""
-        return f"{knobs.model}@{identity(model)}{vae}"
+        vae = f"+{engine(knobs.vae, find(knobs.vae, knobs.vae_revision))}" if knobs.vae else ""
+        return f"{engine(knobs.model, model)}{vae}"
 
     def pairs(self, caption: str, edited: str, draws: Sequence[Draw]) -> np.ndarray:
         """Sample a pair for each draw. Out of memory halves the batch; only a pair that does not fit alone fails.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -22,9 +22,11 @@ from insightedit.core.errors import Unfit
 from insightedit.core.record import Record, Reject
 
 if TYPE_CHECKING:
+    from insightedit.backends.chat.answer import Answer
     from insightedit.backends.chat.client import Chat, Journal
 
 PROMPT = STEP = "triples"
+Heard = Callable[["Answer[Triples]"], None]
 
 
 class Triple(Record):
@@ -52,7 +54,11 @@ class TripleKnobs(Knobs):
 
 
 async def triples(
-    captions: Sequence[str], chat: Chat, knobs: TripleKnobs, journal: Journal | None = None
+    captions: Sequence[str],
+    chat: Chat,
+    knobs: TripleKnobs,
+    journal: Journal | None = None,
+    heard: Heard | None = None,
 ) -> tuple[list[Triple], list[Reject]]:
     """Ask for an edit of each caption and check what comes back. Every caption ends in one of the two lists.
 
@@ -63,6 +69,7 @@ async def triples(
         chat: whom to ask.
         knobs: which texts are fit.
         journal: where answers are kept.
+        heard: told every usable reply, for provenance.
 
     Returns:
         Triples in the order of their captions, and the rejects: duplicate_caption, caption_too_short,
@@ -83,7 +90,7 @@ async def triples(
             asked[plain(caption)] = caption
     fit, size = list(asked.values()), knobs.captions_per_request
     groups = [fit[start : start + size] for start in range(0, len(fit), size)]
-    tasks = [asyncio.ensure_future(_ask(group, chat, knobs, journal)) for group in groups]
+    tasks = [asyncio.ensure_future(_ask(group, chat, knobs, journal, heard)) for group in groups]
     try:
         answers = [answer for group in await asyncio.gather(*tasks) for answer in group]
     finally:
@@ -93,20 +100,24 @@ async def triples(
     return [answer for answer in answers if isinstance(answer, Triple)], rejects
 
 
-async def _ask(group: list[str], chat: Chat, knobs: TripleKnobs, journal: Journal | None) -> list[Triple | Reject]:
+async def _ask(
+    group: list[str], chat: Chat, knobs: TripleKnobs, journal: Journal | None, heard: Heard | None
+) -> list[Triple | Reject]:
     """One answer for each caption, in order."""
     numbered = "\n".join(f"{number}. {caption}" for number, caption in enumerate(group, 1))
     longest = knobs.tokens_per_caption * len(group)
     request = chat.request(load(PROMPT), Triples, {"captions": numbered}, max_tokens=longest)
     try:
-        reply = (await chat.ask(request, journal, STEP)).value
+        answer = await chat.ask(request, journal, STEP)
     except ReplyFailure as failure:
         if len(group) > 1:
             middle = (len(group) + 1) // 2
-            first = await _ask(group[:middle], chat, knobs, journal)
-            return first + await _ask(group[middle:], chat, knobs, journal)
+            first = await _ask(group[:middle], chat, knobs, journal, heard)
+            return first + await _ask(group[middle:], chat, knobs, journal, heard)
         return [_reject(Unfit(failure.reason, f"{group[0]}: {failure.reply or failure.why}", "an edit in words"))]
-    said = {one.number: one for one in reversed(reply.triples)}  # of two under one number, the first counts
+    if heard:
+        heard(answer)
+    said = {one.number: one for one in reversed(answer.value.triples)}  # of two under one number, the first counts
     return [
         _checked(
             Triple(caption=caption, instruction=said[number].instruction, edited=said[number].edited_caption), knobs
@@ -123,6 +134,16 @@ def _checked(triple: Triple, knobs: TripleKnobs) -> Triple | Reject:
     except Unfit as unfit:
         return _reject(unfit)
     return triple
+
+
+def check(triple: Triple, knobs: TripleKnobs) -> None:
+    """Nothing, if a triple from elsewhere is as fit as one that was asked for.
+
+    Raises:
+        Unfit: as the rejects of `triples`.
+    """
+    _check_caption(triple.caption, {}, knobs)
+    _check_triple(triple, knobs)
 
 
 def plain(text: str) -> str:

@@ -16,7 +16,7 @@ from insightedit.backends.segment.found import Left, Tokens, checked
 from insightedit.backends.segment.phrases import Query, Words
 from insightedit.core.config import Knobs
 from insightedit.core.errors import BackendError
-from insightedit.core.fingerprint import identity
+from insightedit.core.fingerprint import engine
 from insightedit.core.mask import Box
 
 OUTSCORED = "another_phrase_fits_better"
@@ -122,7 +122,7 @@ class Detector:
 
     def engine(self) -> str:
         """The weights' name and identity, for provenance."""
-        return f"{self.knobs.model}@{identity(self._net.folder)}"
+        return engine(self.knobs.model, self._net.folder)
 
     def read(self, phrase: str) -> Tokens:
         """A phrase as the network reads it.

@@ -14,7 +14,7 @@ from insightedit.backends.segment import load
 from insightedit.backends.segment.found import checked
 from insightedit.core.config import Knobs
 from insightedit.core.errors import BackendError
-from insightedit.core.fingerprint import identity
+from insightedit.core.fingerprint import engine
 from insightedit.core.mask import Box, Mask
 
 MEAN = np.array((0.485, 0.456, 0.406), np.float32)  # of ImageNet, as both were trained
@@ -57,7 +57,7 @@ class Sam:
 
     def engine(self) -> str:
         """The weights' name and identity, for provenance."""
-        return f"{self.knobs.model}@{identity(self._net.folder)}"
+        return engine(self.knobs.model, self._net.folder)
 
     def masks(self, images: Sequence[np.ndarray], boxes: Sequence[Sequence[Box]]) -> list[list[tuple[Mask, float]]]:
         """A mask of the picture's size for each box, with the IoU that the network predicts for it, 0..1.

@@ -16,7 +16,7 @@ from insightedit.backends.segment.rules import RuleKnobs, settle
 from insightedit.core.config import Knobs
 from insightedit.core.device import free_memory
 from insightedit.core.errors import BackendError, Unfit
-from insightedit.core.fingerprint import identity
+from insightedit.core.fingerprint import engine
 from insightedit.core.mask import Mask
 
 
@@ -78,7 +78,7 @@ class Sam3:
 
     def engine(self) -> str:
         """The weights' name and identity, for provenance; after `setup`."""
-        return f"{self.settings.model}@{identity(self._net.folder)}"
+        return engine(self.settings.model, self._net.folder)
 
     def find(self, image: np.ndarray, phrases: Sequence[str]) -> list[Found]:
         """The things in one picture that pass every rule; see `find_many`, which also says what was left out."""
