@@ -19,6 +19,8 @@ NAMES = (
     "judging",
     "training",
     "chat",
+    "preset_costs",
+    "metrics",
 )
 
 
