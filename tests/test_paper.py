@@ -103,6 +103,31 @@ def test_the_papers_pipeline_runs_from_photographs_to_a_dataset_whatever_the_end
     assert all(line.came_in == line.kept + line.rejected for line in built.funnel)
 
 
+def test_what_the_endpoint_refuses_cuts_off_or_never_answers_is_kept_with_its_reason_and_spoils_nothing_else(
+    place, tmp_path
+):
+    bad = {
+        "Instructed": [says({"forward": []}, finish="length")],  # of one edit of four
+        "Consistency5": [Turn(text=None, refusal="I cannot help with that.")],
+        "Quality5": [says(PAINTED, delay_s=30.0)] * 2,  # longer than anybody waits, and again
+    }
+    told = model()
+
+    def answer(body: dict[str, Any]) -> Any:
+        waiting = bad.get(body["response_format"]["json_schema"]["name"])
+        return waiting.pop() if waiting else told(body)
+
+    with ChatServer(answer) as server:
+        patience = settings(server, place, attempts=2, timeout_s=3, concurrency=1)
+        recipe = load(Recipe, preset_path("build", "paper"), patience)
+        built = build(place / "photos", tmp_path / "out", recipe, workers=0)
+    (left_out,) = (built.out / "dataset" / "rejects").glob("*.parquet")
+    reasons = {(one["step"], one["reason"]): one["seen"] for one in pq.read_table(left_out).to_pylist()}
+    assert reasons["instruct", "truncated"] == '{"forward": []}', "the reply is kept"
+    assert "pq_timeout" in reasons["judge", "sc_refused"], "one edit that could not be judged, for two reasons"
+    assert inspect(built.out).ok and built.published.rows == 2
+
+
 @pytest.mark.slow
 def test_killed_in_the_middle_it_pays_for_nothing_twice_and_ends_with_the_same_dataset(place, tmp_path):
     def command(out: Path) -> list[str]:
