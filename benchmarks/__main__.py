@@ -21,6 +21,7 @@ NAMES = (
     "chat",
     "preset_costs",
     "metrics",
+    "meta",
 )
 
 

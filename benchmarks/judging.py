@@ -2,7 +2,7 @@
 
 Right: the exact answer; it blurred a little; additions put in the middle of where such sentences put things. Wrong: the
 exact answer with a thing besides that also changed its colour, its material or its shape, or with a new thing of
-another material; removals of which the shadow stays.
+another material. Shadows that stay are in `benchmarks.meta`.
 """
 
 from __future__ import annotations

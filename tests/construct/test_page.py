@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from published import FUNNEL, REJECTS, work_of, works
 
-from insightedit.construct.page import Draw, embedded_json, outline
+from insightedit.construct.page import Draw
 from insightedit.construct.publish import PublishKnobs, publish
 from insightedit.construct.work import Work
+from insightedit.core.page import embedded_json, outline
 
 HOSTILE = "</script><script>alert('x')</script><!-- {{DATA}} \u2028"
 

@@ -6,20 +6,15 @@ chance, and the same dataset gives the same page.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import heapq
-import html
 import io
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 from PIL import Image
 
 from insightedit import __version__
@@ -29,6 +24,7 @@ from insightedit.construct.tally import SCORES, Tally
 from insightedit.core.files import write_text
 from insightedit.core.image import decode_own
 from insightedit.core.mask import Mask
+from insightedit.core.page import filled, outline
 from insightedit.core.record import Edit, Reject
 
 SIDE = 1024  # px, longer side of an edit's pictures
@@ -176,14 +172,6 @@ def _called(name: str, look: str | None, real: bool) -> str:
     return f"{look} {without_look(name) if looks_in(name) else name}"
 
 
-def outline(mask: np.ndarray, width: int, height: int) -> str:
-    """bool (H, W) -> SVG path of its contours in a frame of `width` x `height` px; holes run as contours too."""
-    small = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_AREA)
-    contours, _ = cv2.findContours(small, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    simple = [cv2.approxPolyDP(contour, 0.8, closed=True).reshape(-1, 2) for contour in contours]
-    return "".join("M" + "L".join(f"{x},{y}" for x, y in contour.tolist()) + "Z" for contour in simple)
-
-
 def _web(url: str) -> str:
     """A link that may stand on the page: nothing but http and https."""
     return url if re.match(r"https?://", url) else ""
@@ -226,26 +214,5 @@ def write_page(
         "edits": edits,
         "rejects": rejects,
     }
-    write_text(path, _filled(title, note, data))
-
-
-def _filled(title: str, note: str, data: dict[str, Any]) -> str:
-    """The template with its data. Only our own script may run: the policy names its hash and no place to fetch from."""
-    template = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-    script = template.partition("<script>")[2].partition("</script>")[0]
-    parts = {
-        "MARK": MARK,
-        "TITLE": html.escape(title),
-        "NOTE": html.escape(note),
-        "VERSION": html.escape(__version__),
-        "SCRIPT_HASH": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "DATA": embedded_json(data),
-    }
-    # One pass, so that a title holding "{{DATA}}" stays a title.
-    return re.sub(r"\{\{([A-Z_]+)\}\}", lambda found: parts[found[1]], template)
-
-
-def embedded_json(data: Any) -> str:
-    """JSON that cannot end its script element nor open another, whatever strings it holds."""
-    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    words = {"TITLE": title, "NOTE": note, "VERSION": __version__}
+    write_text(path, filled(Path(__file__).with_name("page.html"), words, data, MARK))

@@ -11,11 +11,15 @@ from typing import Annotated
 import typer
 
 from insightedit import __version__
+from insightedit.app.cli.benchmarks import benchmarks
 from insightedit.app.cli.build import build
+from insightedit.app.cli.compare import compare
 from insightedit.app.cli.convert import convert
 from insightedit.app.cli.demo import demo
 from insightedit.app.cli.doctor import doctor
 from insightedit.app.cli.edit import edit
+from insightedit.app.cli.eval_set import eval_set
+from insightedit.app.cli.evaluate import evaluate
 from insightedit.app.cli.imagine import imagine
 from insightedit.app.cli.inspect import inspect
 from insightedit.app.cli.scenes import scenes
@@ -39,6 +43,10 @@ app.command(epilog=EPILOG)(inspect)
 app.command(epilog=EPILOG)(train)
 app.command("train-small", epilog=EPILOG)(train_small)
 app.command(epilog=EPILOG)(edit)
+app.command(epilog=EPILOG)(evaluate)
+app.command(epilog=EPILOG)(compare)
+app.command(epilog=EPILOG)(benchmarks)
+app.command("eval-set", epilog=EPILOG)(eval_set)
 app.command(epilog=EPILOG)(convert)
 app.command(epilog=EPILOG)(scenes)
 app.command(epilog=EPILOG)(demo)

@@ -1,0 +1,1 @@
+"""Evaluation: benchmarks as versioned files, their readers, and what editors make of them."""

@@ -1,0 +1,1 @@
+"""Readers of benchmarks: the publishers' layouts -> samples of one form."""
