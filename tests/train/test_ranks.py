@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
 SCRIPT = """
 import sys, json, torch
@@ -52,6 +54,7 @@ def launch(out: Path, ranks: int) -> list[dict]:
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_two_processes_learn_as_one_from_samples_of_their_own(tmp_path):
     one, two = launch(tmp_path / "one", 1), launch(tmp_path / "two", 2)
     assert len(one) == len(two) == 20
