@@ -18,14 +18,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
-from pydantic import Field
 
-from insightedit.backends.batching import BatchSize, in_batches
-from insightedit.core.config import Knobs
-from insightedit.core.device import free_memory, quiet, where
-from insightedit.core.errors import BackendError, InputError
-from insightedit.core.fingerprint import engine
+from insightedit.core.device import quiet
+from insightedit.core.errors import InputError
 from insightedit.core.weights import find, loading, whole
+from insightedit.metrics.embedder import Embedder, EmbedderKnobs
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +32,7 @@ PREFIX = "A photo depicts "  # Hessel et al. put it before every caption; torchm
 WEIGHT = 2.5  # w of Hessel et al., section 3
 
 
-class ClipKnobs(Knobs):
+class ClipKnobs(EmbedderKnobs):
     """Which CLIP, where it runs, and how a picture becomes the network's square.
 
     `model` is a folder in the public layout of `CLIPModel` or a hub id; `framing` is "squash" (bicubic to the square,
@@ -45,15 +42,21 @@ class ClipKnobs(Knobs):
     """
 
     model: str = "openai/clip-vit-large-patch14"
-    revision: str | None = None
-    device: str = "auto"
-    dtype: str = "auto"
-    batch_size: int = Field(default=32, ge=1)
     framing: Framing = "squash"
 
 
-class Clip:
-    """Pictures and sentences -> embeddings of length 1. Making one is cheap and it pickles; `setup` loads.
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    model: Any  # CLIPModel
+    tokenizer: Any
+    mean: np.ndarray  # (3,), of pixels in 0..1
+    std: np.ndarray  # (3,)
+    side: int  # px of the network's square
+    width: int  # D
+
+
+class Clip(Embedder[_Loaded]):
+    """Pictures and sentences -> embeddings of length 1.
 
     Args:
         settings: see `ClipKnobs`; None for its defaults.
@@ -61,34 +64,7 @@ class Clip:
 
     def __init__(self, settings: ClipKnobs | None = None) -> None:
         self.settings = settings or ClipKnobs()
-        self._fits = BatchSize(self.settings.batch_size)  # what memory turned out to hold
-        self._loaded: _Loaded | None = None
-
-    def setup(self) -> None:
-        """Load the network, once; a second call does nothing.
-
-        Raises:
-            ConfigError: a device or dtype that this machine does not have.
-            InputError: the weights cannot be had, are partial (what is missing is named), or are no CLIP.
-            BackendError: torch or transformers is not installed.
-        """
-        if self._loaded is None:
-            device, dtype = where(self.settings.device, self.settings.dtype)
-            self._loaded = _load(self.settings, device, dtype)
-
-    def release(self) -> None:
-        """Let the weights go and free the device's memory; the next call loads them again."""
-        if self._loaded is not None:
-            self._loaded = None
-            free_memory()
-
-    def engine(self) -> str:
-        """Which weights, for provenance: "model@revision-or-hash". Loads nothing.
-
-        Raises:
-            InputError: the weights cannot be had.
-        """
-        return engine(self.settings.model, find(self.settings.model, self.settings.revision))
+        super().__init__(self.settings)
 
     def images(self, batch: Sequence[np.ndarray], framing: Framing | None = None) -> np.ndarray:
         """Embeddings of pictures, float32 (N, D), each of length 1.
@@ -107,8 +83,7 @@ class Clip:
                 seen = f"{picture.dtype} {picture.shape}"
                 raise InputError("CLIP cannot read a picture", f"it is {seen}", "Give uint8 RGB (H, W, 3)")
         chosen = framing or self.settings.framing
-        loaded = self._ready()
-        return _stacked(in_batches(batch, self._fits, lambda few: _see(loaded, few, chosen)), loaded.width)
+        return self._embedded("CLIP failed", batch, lambda loaded, few: _see(loaded, few, chosen))
 
     def texts(self, batch: Sequence[str]) -> np.ndarray:
         """Embeddings of sentences, float32 (N, D), each of length 1. What exceeds 77 tokens is cut off.
@@ -116,45 +91,25 @@ class Clip:
         Raises:
             InputError, ConfigError, BackendError: as `images`.
         """
-        loaded = self._ready()
-        return _stacked(in_batches(batch, self._fits, lambda few: _read(loaded, few)), loaded.width)
+        return self._embedded("CLIP failed", batch, _read)
 
-    def _ready(self) -> _Loaded:
-        self.setup()
-        assert self._loaded is not None
-        return self._loaded
+    def _load(self, device: torch.device, dtype: torch.dtype) -> _Loaded:
+        folder = find(self.settings.model, self.settings.revision)
+        with quiet():
+            from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_loaded": None}  # to a worker go the settings; it loads its own
+            mend = "Give a folder in the layout of openai/clip-vit-large-patch14, or download it again"
+            with loading(f"CLIP from {folder}", mend):
+                model = whole(CLIPModel, folder, dtype=dtype).eval().to(device)
+                tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+                pixels = CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True)
+        mean, std = (np.asarray(values, np.float32) for values in (pixels.image_mean, pixels.image_std))
+        return _Loaded(
+            model, tokenizer, mean, std, int(model.config.vision_config.image_size), int(model.config.projection_dim)
+        )
 
 
 # --- the network -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class _Loaded:
-    model: Any  # CLIPModel
-    tokenizer: Any
-    mean: np.ndarray  # (3,), of pixels in 0..1
-    std: np.ndarray  # (3,)
-    side: int  # px of the network's square
-    width: int  # D
-
-
-def _load(settings: ClipKnobs, device: torch.device, dtype: torch.dtype) -> _Loaded:
-    folder = find(settings.model, settings.revision)
-    with quiet():
-        from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
-
-        mend = "Give a folder in the layout of openai/clip-vit-large-patch14, or download it again"
-        with loading(f"CLIP from {folder}", mend):
-            model = whole(CLIPModel, folder, dtype=dtype).eval().to(device)
-            tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-            pixels = CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True)
-    mean, std = (np.asarray(values, np.float32) for values in (pixels.image_mean, pixels.image_std))
-    return _Loaded(
-        model, tokenizer, mean, std, int(model.config.vision_config.image_size), int(model.config.projection_dim)
-    )
 
 
 def _see(loaded: _Loaded, pictures: Sequence[np.ndarray], framing: Framing) -> list[np.ndarray]:
@@ -183,16 +138,6 @@ def _read(loaded: _Loaded, sentences: Sequence[str]) -> list[np.ndarray]:
 def _unit(vectors: torch.Tensor) -> np.ndarray:
     found = vectors.float().cpu().numpy()  # (N, D)
     return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
-
-
-def _stacked(found: Sequence[np.ndarray | Exception], width: int) -> np.ndarray:
-    rows = np.zeros((len(found), width), np.float32)
-    for place, row in enumerate(found):
-        if isinstance(row, Exception):
-            why = f"{type(row).__name__}: {' '.join(str(row).split())[:300]}"
-            raise BackendError("CLIP failed", why, "If memory is short, use another device or dtype") from row
-        rows[place] = row
-    return rows
 
 
 def framed(picture: np.ndarray, side: int, framing: Framing) -> np.ndarray:

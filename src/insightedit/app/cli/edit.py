@@ -183,19 +183,12 @@ def _warnings() -> Iterator[None]:
 def _bar(what: str, unit: str, total: int | None) -> Iterator[Callable[[int, int], None]]:
     """A bar with ETA on stderr, told (done, of how many); nothing is drawn when stderr is not a terminal."""
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import Progress
+
+    from insightedit.app.cli.terminal import columns
 
     console = Console(stderr=True)
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeElapsedColumn())
-    eta = (TextColumn("ETA"), TimeRemainingColumn())
-    with Progress(*columns, *eta, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns(what, unit), console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done, of: progress.update(task, completed=done, total=of)
 

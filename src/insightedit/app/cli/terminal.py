@@ -12,12 +12,19 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+
+def columns(what: str, unit: str, *more: ProgressColumn) -> tuple[ProgressColumn, ...]:
+    """Of every bar: what is done, how far, in which unit, `more`, the time so far, and how long it will take."""
+    done = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
+    return *done, *more, TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn()
 
 
 class Bars:
@@ -39,16 +46,9 @@ class Bars:
 def bars(unit: str = "photos") -> Iterator[Bars]:
     """Bars of so many `unit` with ETA on stderr; nothing is drawn when stderr is not a terminal."""
     console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description:>9}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(
+        *columns("{task.description:>9}", unit), console=console, disable=not console.is_terminal
+    ) as progress:
         yield Bars(progress)
 
 

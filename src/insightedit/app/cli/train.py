@@ -107,19 +107,13 @@ def _progress(run: Run) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def _bar(run: Run, console: Any) -> Iterator[Callable[[], None]]:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import Progress, TextColumn
 
-    columns = (TextColumn(run.config.stage), BarColumn(), MofNCompleteColumn(), TextColumn("updates"))
-    times = (TextColumn("{task.fields[now]}"), TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
+    from insightedit.app.cli.terminal import columns
+
+    shown = columns(run.config.stage, "updates", TextColumn("{task.fields[now]}"))
     began, before = time.monotonic(), run.position.updates
-    with Progress(*columns, *times, console=console) as progress:
+    with Progress(*shown, console=console) as progress:
         task = progress.add_task("train", total=run.config.updates, completed=before, now="")
 
         def advance() -> None:
